@@ -1,0 +1,229 @@
+//! What the engine answers.
+
+use std::fs::File;
+
+use crate::store::{Counts, EventPage, Listing};
+use crate::task::{
+    Attempt, Dependency, IllegalTransition, Queue, QueueName, Schedule, Spec, State, Task, TaskId, Timestamp,
+};
+
+/// An answer; sent after the commit.
+#[derive(Debug)]
+pub enum Reply {
+    /// The tasks' IDs, in order; the flag says that a task with the same key was there already.
+    Accepted(Vec<(TaskId, bool)>),
+    /// What the action touched, and where to go on.
+    Done {
+        /// The tasks that took the action.
+        ids: Vec<TaskId>,
+        /// The page's last task, where more may match.
+        next: Option<TaskId>,
+    },
+    /// A page of tasks.
+    Listing(Listing),
+    /// States: the ID, the state, and the exit code for a shell where it ended.
+    States(Vec<(TaskId, State, Option<i32>)>),
+    /// One task.
+    Detail(Box<Detail>),
+    /// A page of the history.
+    Events(EventPage),
+    /// What an attempt wrote.
+    Output {
+        /// Open for reading, at its start.
+        file: File,
+        /// Which attempt.
+        attempt: u32,
+        /// Whether the attempt has ended: nothing more comes.
+        ended: bool,
+        /// Bytes thrown away past the cap, known once it ended.
+        dropped: u64,
+    },
+    /// Queues with their counts.
+    Queues(Vec<(Queue, Counts)>),
+    /// Recurring tasks.
+    Schedules(Vec<Schedule>),
+    /// The daemon.
+    Status(Box<Status>),
+    /// New settings are in force; these configured queues could not be removed, for tasks need them.
+    Reconfigured {
+        /// Kept queues.
+        kept: Vec<QueueName>,
+    },
+    /// Nothing runs any more.
+    Drained,
+}
+
+/// One task with all that is known of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detail {
+    /// The task.
+    pub task: Task,
+    /// What it runs.
+    pub spec: Spec,
+    /// Its attempts, oldest first.
+    pub attempts: Vec<Attempt>,
+    /// What it still waits for.
+    pub open_dependencies: Vec<Dependency>,
+    /// Why it does not run yet, as a sentence, where it is queued.
+    pub waits_for: Option<String>,
+}
+
+/// The link to the runner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunnerState {
+    /// It answers.
+    Linked {
+        /// Its instance.
+        runner: String,
+    },
+    /// It does not, and why; queued tasks wait.
+    Lost {
+        /// A sentence.
+        reason: String,
+    },
+}
+
+/// How well the daemon is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// All is well.
+    Healthy,
+    /// It works in part.
+    Degraded,
+}
+
+/// The daemon at a glance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Healthy, or degraded with the sentences that say why.
+    pub health: Health,
+    /// Why it is degraded.
+    pub problems: Vec<String>,
+    /// Tasks by state, over all queues.
+    pub counts: Counts,
+    /// The host's slots: taken, and all.
+    pub slots: (u32, u32),
+    /// The link to the runner.
+    pub runner: RunnerState,
+    /// Whether submissions are taken.
+    pub intake: bool,
+    /// Free bytes where the state is kept.
+    pub free_bytes: u64,
+    /// Output bytes kept.
+    pub output_bytes: u64,
+    /// When the engine started.
+    pub since: Timestamp,
+    /// The newest event.
+    pub last_event: i64,
+}
+
+/// Why a command was refused. Nothing of it happened.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// No such task, or not the caller's.
+    #[error("there is no task {0}")]
+    NoTask(TaskId),
+    /// No such attempt.
+    #[error("task {task} has no attempt {attempt}")]
+    NoAttempt {
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: u32,
+    },
+    /// No output of that attempt.
+    #[error("the output of task {task}, attempt {attempt}, cannot be read")]
+    NoOutput {
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: u32,
+        /// What the kernel said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// No such queue.
+    #[error("there is no queue {name}; known are {known}; add one with 'taskdaemon queue set'")]
+    NoQueue {
+        /// As given.
+        name: QueueName,
+        /// The others.
+        known: String,
+    },
+    /// No such recurring task.
+    #[error("there is no schedule {0:?}")]
+    NoSchedule(String),
+    /// A recurring task of that name is there already.
+    #[error("there is a schedule {0:?} already; remove it first")]
+    ScheduleExists(String),
+    /// The calendar expression is not one.
+    #[error("{expression:?} is not a calendar expression")]
+    Calendar {
+        /// As given.
+        expression: String,
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A task to wait for does not exist.
+    #[error("task {0}, to be waited for, does not exist")]
+    NoDependency(TaskId),
+    /// The caller may not.
+    #[error("only root and the service's user may {0}")]
+    Forbidden(&'static str),
+    /// The task's state does not allow the action.
+    #[error("task {task} is {} and cannot be {action}", source.state)]
+    NotNow {
+        /// Which.
+        task: TaskId,
+        /// What was asked, as a participle.
+        action: &'static str,
+        /// The transition that does not exist.
+        #[source]
+        source: IllegalTransition,
+    },
+    /// The queue takes no more.
+    #[error("queue {queue} holds {length} tasks, and {max} is its limit")]
+    QueueFull {
+        /// Which.
+        queue: QueueName,
+        /// Tasks that have not ended.
+        length: u64,
+        /// Its limit.
+        max: u64,
+    },
+    /// The queue is draining.
+    #[error("queue {0} is draining; resume it with 'taskdaemon queue resume {0}'")]
+    QueueDraining(QueueName),
+    /// The queue cannot be removed.
+    #[error("queue {queue} cannot be removed: {why}")]
+    QueueNeeded {
+        /// Which.
+        queue: QueueName,
+        /// Why.
+        why: &'static str,
+    },
+    /// The host takes no more.
+    #[error("the daemon holds {0} tasks that have not ended, and that is its limit")]
+    TooManyTasks(u64),
+    /// The disk is nearly full.
+    #[error("{free} bytes are free where the queue is kept, and {least} is the least; free some and submit again")]
+    DiskFull {
+        /// Free bytes.
+        free: u64,
+        /// What has to be free.
+        least: u64,
+    },
+    /// The daemon is about to stop.
+    #[error("the daemon is stopping; submit again once it is back")]
+    Stopping,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
+    /// A rule that the submission breaks.
+    #[error(transparent)]
+    Spec(#[from] crate::task::SpecError),
+    /// The engine is gone.
+    #[error("the engine has stopped")]
+    Gone,
+}
