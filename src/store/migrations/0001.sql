@@ -37,8 +37,8 @@ CREATE TABLE tasks (
 
 -- Lists: together with `counts`, which says which places hold anything, it serves every mix of owner, queue and state.
 CREATE INDEX tasks_place ON tasks (owner, lane, state);
--- What could start, in the order in which it starts.
-CREATE INDEX tasks_ready ON tasks (lane, priority DESC, id, slots) WHERE state = 0;
+-- What could start, in the order in which it starts; with all that is asked, so that no row is looked at.
+CREATE INDEX tasks_ready ON tasks (lane, priority DESC, id, slots, state) WHERE state = 0;
 CREATE INDEX tasks_due ON tasks (due, id) WHERE state = 1;
 CREATE UNIQUE INDEX tasks_key ON tasks (owner, key) WHERE key IS NOT NULL AND state < 5;
 CREATE INDEX tasks_ended ON tasks (ended_at, id) WHERE ended_at IS NOT NULL;
