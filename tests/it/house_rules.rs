@@ -32,11 +32,7 @@ const CRATES: &[(&str, &[&str])] = &[
 ];
 
 /// The places, as `file:line: word`, of every word that `is_wrong`.
-fn places(
-    files: &[SourceFile],
-    tests: Tests,
-    is_wrong: impl Fn(&SourceFile, &source::Word) -> bool,
-) -> Vec<String> {
+fn places(files: &[SourceFile], tests: Tests, is_wrong: impl Fn(&SourceFile, &source::Word) -> bool) -> Vec<String> {
     let mut found = Vec::new();
     for file in files {
         for word in file.words(tests) {
@@ -54,9 +50,7 @@ fn assert_none(places: &[String], promise: &str) {
 
 #[test]
 fn unsafe_stands_only_in_sys() {
-    let found = places(&source::all(), Tests::Read, |file, word| {
-        word.text == "unsafe" && file.room() != Some("sys")
-    });
+    let found = places(&source::all(), Tests::Read, |file, word| word.text == "unsafe" && file.room() != Some("sys"));
     assert_none(&found, "`unsafe` stands under src/sys/ alone");
 }
 
@@ -75,10 +69,7 @@ fn each_dependency_stays_in_its_rooms() {
         let rooms = CRATES.iter().find(|(name, _)| word.text == *name);
         rooms.is_some_and(|(_, rooms)| file.room().is_none_or(|room| !rooms.contains(&room)))
     });
-    assert_none(
-        &found,
-        "a dependency is used only in the rooms that the table gives it",
-    );
+    assert_none(&found, "a dependency is used only in the rooms that the table gives it");
 }
 
 #[test]
@@ -93,11 +84,8 @@ fn no_file_is_longer_than_a_reader_likes() {
 
 #[test]
 fn the_runner_can_be_read_in_one_sitting() {
-    let lines: usize = source::program()
-        .iter()
-        .filter(|file| file.room() == Some("runner"))
-        .map(SourceFile::program_lines)
-        .sum();
+    let lines: usize =
+        source::program().iter().filter(|file| file.room() == Some("runner")).map(SourceFile::program_lines).sum();
     assert!(lines < MAX_RUNNER_LINES, "the runner has {lines} lines");
 }
 
@@ -109,9 +97,7 @@ fn code_is_told_from_comments_strings_and_tests() {
     );
     let words = |tests| {
         let found = file.words(tests);
-        found
-            .into_iter()
-            .map(|word| (word.text, word.line, word.is_macro_call))
+        found.into_iter().map(|word| (word.text, word.line, word.is_macro_call))
     };
     assert!(words(Tests::Skip).any(|word| word == ("unsafe".to_owned(), 3, false)));
     assert!(words(Tests::Read).any(|word| word == ("println".to_owned(), 6, true)));

@@ -57,12 +57,7 @@ impl SourceFile {
             Ok(tokens) => tokens,
             Err(error) => panic!("{path} is not Rust: {error}"),
         };
-        Self {
-            path: path.to_owned(),
-            module: module_of(path),
-            tokens,
-            lines: text.lines().count(),
-        }
+        Self { path: path.to_owned(), module: module_of(path), tokens, lines: text.lines().count() }
     }
 
     /// The room of the house that it belongs to; the crate's root belongs to none.
@@ -91,7 +86,7 @@ impl SourceFile {
     pub(crate) fn program_lines(&self) -> usize {
         let items = test_items(&list(self.tokens.clone()));
         let in_tests: usize = items.iter().map(|item| item.lines.clone().count()).sum();
-        self.lines - in_tests
+        self.lines.saturating_sub(in_tests)
     }
 
     /// The modules that it declares for tests alone: `#[cfg(test)] mod tests;`.
@@ -116,9 +111,7 @@ impl SourceFile {
 pub(crate) fn program() -> Vec<SourceFile> {
     let files = all();
     let tests: BTreeSet<Vec<String>> = files.iter().flat_map(SourceFile::test_modules).collect();
-    let is_test = |file: &SourceFile| {
-        (1..=file.module.len()).any(|depth| tests.contains(&file.module[..depth]))
-    };
+    let is_test = |file: &SourceFile| (1..=file.module.len()).any(|depth| tests.contains(&file.module[..depth]));
     files.into_iter().filter(|file| !is_test(file)).collect()
 }
 
@@ -150,11 +143,7 @@ fn collect_files(directory: &Path, found: &mut Vec<PathBuf>) {
 }
 
 fn module_of(path: &str) -> Vec<String> {
-    let mut module: Vec<String> = path
-        .trim_end_matches(".rs")
-        .split('/')
-        .map(str::to_owned)
-        .collect();
+    let mut module: Vec<String> = path.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
     if module.last().is_some_and(|last| last == "mod")
         || module.len() == 1 && (module[0] == "lib" || module[0] == "main")
     {
@@ -206,8 +195,7 @@ fn is_test_attribute(tokens: &[TokenTree]) -> bool {
 }
 
 fn ends_item(token: &TokenTree) -> bool {
-    is_punct(Some(token), ';')
-        || matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace)
+    is_punct(Some(token), ';') || matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace)
 }
 
 fn module_declared(item: &[TokenTree]) -> Option<String> {
@@ -243,10 +231,7 @@ fn collect_uses(tokens: &[TokenTree], module: &[String], found: &mut Vec<Use>) {
             TokenTree::Ident(word) if starts_path(tokens, at) => {
                 let line = word.span().start().line;
                 let (leaves, length) = path_tree(&tokens[at..]);
-                let resolved = leaves.iter().map(|leaf| Use {
-                    segments: resolve(leaf, module),
-                    line,
-                });
+                let resolved = leaves.iter().map(|leaf| Use { segments: resolve(leaf, module), line });
                 found.extend(resolved);
                 at += length;
             }
