@@ -24,6 +24,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tower_service", &["api", "app"]),
     ("rusqlite", &["store"]),
     ("saphyr", &["config"]),
+    ("saphyr_parser", &["config"]),
     // Each module owns a small error of its own; the command line alone gathers them.
     ("anyhow", &["cli"]),
     ("clap", &["cli"]),
