@@ -1,0 +1,32 @@
+# Shortcuts; each does no more than its script or cargo does.
+
+_list:
+    @just --list
+
+# Everything that CI checks.
+check *filter:
+    scripts/test {{filter}}
+
+# The long tests at their full size.
+full *filter:
+    scripts/test --full {{filter}}
+
+# Installs what building and testing need.
+setup:
+    scripts/setup
+
+# Builds, then shows the daemon at real work.
+quickstart:
+    scripts/quickstart
+
+# Formats the source.
+fmt:
+    cargo fmt --all
+
+# The lints alone.
+lint:
+    cargo clippy --all-targets -- -D warnings
+
+# The documentation, in a browser.
+doc:
+    cargo doc --no-deps --document-private-items --open

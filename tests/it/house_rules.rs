@@ -1,0 +1,107 @@
+//! What else the source promises: where `unsafe`, printing and each dependency may stand, and how long a file grows.
+
+use crate::source::{self, SourceFile, Tests};
+
+/// The longest a file may be.
+const MAX_FILE_LINES: usize = 500;
+
+/// The longest the runner may be, its tests aside: it is read in one sitting.
+const MAX_RUNNER_LINES: usize = 800;
+
+/// Where alone something may print.
+const PRINTER: &str = "cli/output.rs";
+
+const PRINT_MACROS: &[&str] = &["print", "println", "eprint", "eprintln", "dbg"];
+
+/// Dependencies, and the rooms that alone may use them.
+const CRATES: &[(&str, &[&str])] = &[
+    // The organs and the engine know no asynchronous runtime.
+    ("tokio", &["api", "client", "app", "cli"]),
+    ("axum", &["api", "app"]),
+    ("hyper", &["api", "client", "app"]),
+    ("hyper_util", &["api", "client", "app"]),
+    ("http_body_util", &["api", "client", "app"]),
+    ("tower_service", &["api", "app"]),
+    ("rusqlite", &["store"]),
+    ("saphyr", &["config"]),
+    ("saphyr_parser", &["config"]),
+    // Each module owns a small error of its own; the command line alone gathers them.
+    ("anyhow", &["cli"]),
+    ("clap", &["cli"]),
+    ("comfy_table", &["cli"]),
+    ("indicatif", &["cli"]),
+];
+
+/// The places, as `file:line: word`, of every word that `is_wrong`.
+fn places(files: &[SourceFile], tests: Tests, is_wrong: impl Fn(&SourceFile, &source::Word) -> bool) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in files {
+        for word in file.words(tests) {
+            if is_wrong(file, &word) {
+                found.push(format!("{}:{}: {}", file.path, word.line, word.text));
+            }
+        }
+    }
+    found
+}
+
+fn assert_none(places: &[String], promise: &str) {
+    assert!(places.is_empty(), "{promise}, but:\n{}", places.join("\n"));
+}
+
+#[test]
+fn unsafe_stands_only_in_sys() {
+    let found = places(&source::all(), Tests::Read, |file, word| word.text == "unsafe" && file.room() != Some("sys"));
+    assert_none(&found, "`unsafe` stands under src/sys/ alone");
+}
+
+#[test]
+fn only_the_printer_prints() {
+    let found = places(&source::program(), Tests::Skip, |file, word| {
+        let prints = word.is_macro_call && PRINT_MACROS.contains(&word.text.as_str());
+        prints && file.path != PRINTER
+    });
+    assert_none(&found, "src/cli/output.rs alone prints");
+}
+
+#[test]
+fn each_dependency_stays_in_its_rooms() {
+    let found = places(&source::program(), Tests::Skip, |file, word| {
+        let rooms = CRATES.iter().find(|(name, _)| word.text == *name);
+        rooms.is_some_and(|(_, rooms)| file.room().is_none_or(|room| !rooms.contains(&room)))
+    });
+    assert_none(&found, "a dependency is used only in the rooms that the table gives it");
+}
+
+#[test]
+fn no_file_is_longer_than_a_reader_likes() {
+    let long: Vec<String> = source::all()
+        .iter()
+        .filter(|file| file.lines > MAX_FILE_LINES)
+        .map(|file| format!("{}: {} lines", file.path, file.lines))
+        .collect();
+    assert_none(&long, "no file under src/ is longer than 500 lines");
+}
+
+#[test]
+fn the_runner_can_be_read_in_one_sitting() {
+    let lines: usize =
+        source::program().iter().filter(|file| file.room() == Some("runner")).map(SourceFile::program_lines).sum();
+    assert!(lines < MAX_RUNNER_LINES, "the runner has {lines} lines");
+}
+
+#[test]
+fn code_is_told_from_comments_strings_and_tests() {
+    let file = SourceFile::new(
+        "store/mod.rs",
+        "// unsafe\nconst A: &str = \"unsafe\";\nfn f() { g!(unsafe {}) }\n#[cfg(test)]\nmod tests {\n    fn t() { println!() }\n}\n",
+    );
+    let words = |tests| {
+        let found = file.words(tests);
+        found.into_iter().map(|word| (word.text, word.line, word.is_macro_call))
+    };
+    assert!(words(Tests::Skip).any(|word| word == ("unsafe".to_owned(), 3, false)));
+    assert!(words(Tests::Read).any(|word| word == ("println".to_owned(), 6, true)));
+    assert!(!words(Tests::Skip).any(|(text, ..)| text == "println"));
+    assert_eq!((file.lines, file.program_lines()), (7, 3));
+}
