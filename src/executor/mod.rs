@@ -12,6 +12,10 @@ use crate::task::{AttemptKey, Cost, Signal, Spec, TaskId, Timestamp};
 
 /// What runs attempts.
 pub trait Executor: Send {
+    /// Says that one more [`Report::Linked`] was taken up. Orders given before that are dropped: a start that
+    /// followed an earlier link's orders would run on a runner whose report does not know it.
+    fn adopt(&mut self);
+
     /// Starts an attempt whose claim is committed.
     fn start(&mut self, start: Start);
 

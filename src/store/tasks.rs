@@ -167,9 +167,9 @@ pub(super) fn dependents(store: &SqliteStore, on: TaskId, most: usize) -> Result
 }
 
 pub(super) fn open_dependencies(store: &SqliteStore, task: TaskId) -> Result<Vec<Dependency>> {
-    store
-        .db
-        .rows(sql::DEPENDENCIES, [task.0], |row| Ok(Dependency { on: TaskId(row.get(0)?), condition: condition(row, 1)? }))
+    store.db.rows(sql::DEPENDENCIES, [task.0], |row| {
+        Ok(Dependency { on: TaskId(row.get(0)?), condition: condition(row, 1)? })
+    })
 }
 
 pub(super) fn strike_dependency(store: &SqliteStore, task: TaskId, on: TaskId) -> Result<u64> {
