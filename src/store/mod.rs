@@ -6,6 +6,23 @@
 //!
 //! It must not know scheduling policy, processes or clients, and decides nothing: times come in as arguments.
 
+mod attempts;
+mod codes;
+mod db;
+mod events;
+mod ledger;
+mod list;
+mod queues;
+mod recover;
+mod schema;
+mod sql;
+mod sqlite;
+mod tasks;
+#[cfg(test)]
+mod tests;
+
+pub use sqlite::SqliteStore;
+
 use std::collections::BTreeMap;
 
 use crate::task::{
@@ -42,6 +59,23 @@ pub enum Error {
         /// The newest schema known here.
         known: u32,
     },
+    /// Another process has the database open.
+    #[error("the queue {path} is in use by another process; stop that one first, fuser(1) tells which it is")]
+    InUse {
+        /// The database file.
+        path: String,
+    },
+    /// The file or its directory may not be used.
+    #[error("cannot {action} {path}")]
+    File {
+        /// The verb.
+        action: &'static str,
+        /// The file or directory.
+        path: String,
+        /// What the kernel said.
+        #[source]
+        source: std::io::Error,
+    },
     /// Anything else the database said.
     #[error("{action} in the queue {path}")]
     Database {
@@ -57,6 +91,21 @@ pub enum Error {
 
 /// What the store says back.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// How a database file is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Memory for pages of the database, in bytes.
+    pub cache_bytes: u64,
+    /// Pages of 4 KiB in the log after which a commit moves them into the database.
+    pub checkpoint_pages: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { cache_bytes: 2 << 20, checkpoint_pages: 1000 }
+    }
+}
 
 /// A task as it is first written.
 #[derive(Debug)]
