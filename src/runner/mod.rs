@@ -1,1 +1,81 @@
-//! To come.
+//! The runner: the parent of every task, in a process of its own.
+//!
+//! [`serve`] is all that others see. Inside, [`serve`](serve::Runner) is the loop, `link` speaks with the
+//! daemon, `attempt` is the table, `spawn` starts, `output` moves what tasks write, `reap` collects ends,
+//! `strays` finds what detached, `stop` ends what runs, `sweep` ends what a dead runner left.
+//!
+//! The rules:
+//! - Whatever runs goes on when the daemon goes away, and its end is kept until a daemon acknowledges it.
+//! - A daemon is read to its end before the next one is welcomed: no command is lost between two.
+//! - An attempt has ended when its main process is collected and all that it left is gone. What it left is
+//!   asked to end by its stop signal and, after its grace, killed.
+//! - What detaches is found among the orphans that the kernel gives to this process (it is a subreaper), told
+//!   apart by its process group, by having been seen below its task when that was stopped, or by the
+//!   variables [`TASK_ID`](crate::wire::runner::TASK_ID) and its fellows, which the runner adds to every
+//!   environment. A process that left its group, cleared its environment and lost its parent before its task
+//!   was stopped stays out of sight: only a control group would hold it.
+//! - Nothing that a task does makes this process wait: its output is moved or thrown away, never held back.
+//!
+//! It must not know queues, retries, the store, the configuration or who submitted what.
+
+mod attempt;
+mod link;
+mod output;
+mod reap;
+mod serve;
+mod spawn;
+mod stop;
+mod strays;
+mod sweep;
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use crate::sys::{fd, process, signal};
+
+/// The thread that does everything needs little: no recursion, no large arrays.
+const STACK_BYTES: usize = 256 * 1024;
+
+/// Why the runner cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Before anything ran.
+    #[error("prepare the runner: {step}")]
+    Prepare {
+        /// What could not be done.
+        step: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// While it waited for events.
+    #[error("wait for events")]
+    Wait(#[source] io::Error),
+    /// A fault in the runner itself; tasks go on without it, until the next runner sweeps them up.
+    #[error("the runner failed; please report this")]
+    Panicked,
+}
+
+/// Serves daemons that connect to `listener`, a listening [`SOCK_SEQPACKET`](crate::sys::socket) socket, until
+/// told to leave or ended by SIGTERM. Only root and `daemon_uid` may connect.
+///
+/// Changes the whole process: signals, descriptors and orphans. Call it first, in a process that does
+/// nothing else and has no other threads.
+///
+/// # Errors
+/// Where the kernel lacks something that the runner needs; named in the error.
+pub fn serve(listener: OwnedFd, daemon_uid: u32) -> Result<(), Error> {
+    let prepare = |step| move |source| Error::Prepare { step, source };
+    signal::default_all();
+    // Also before the thread starts, so that a signal to the process waits for its descriptor.
+    signal::block_all().map_err(prepare("block signals"))?;
+    fd::occupy_standard().map_err(prepare("open /dev/null"))?;
+    fd::close_all_on_exec().map_err(prepare("keep descriptors from tasks"))?;
+    process::adopt_orphans().map_err(prepare("become the parent of orphans"))?;
+    process::set_name(c"taskdaemon-run").map_err(prepare("name the process"))?;
+    let open_files = fd::raise_open_files().map_err(prepare("raise the limit on open files"))?;
+    // Tasks are started from a thread that is not the first one, and orphans are given to the first: so
+    // the first one's list of children holds orphans alone, and "are there any" is one short read.
+    let run = move || serve::Runner::new(listener, daemon_uid, open_files).and_then(serve::Runner::run);
+    let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(run).map_err(prepare("start a thread"))?;
+    thread.join().unwrap_or(Err(Error::Panicked))
+}

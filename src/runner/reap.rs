@@ -1,0 +1,105 @@
+//! The end of processes: main ones, and what they left.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::attempt::{Serial, Stage};
+use super::serve::Runner;
+use crate::sys::clock;
+use crate::sys::process::{self, Collected, Exit};
+use crate::wire::runner::{Cause, End, Usage};
+
+/// A process that is executing just now hides its environment; so long until the next look.
+const DOUBT: Duration = Duration::from_millis(10);
+
+/// How many looks the end of an attempt is put off for.
+const MAX_DOUBTS: u8 = 3;
+
+impl Runner {
+    /// Collects all that have ended, and finishes the attempts that this ends.
+    pub(super) fn reap(&mut self) {
+        let mut touched = BTreeSet::new();
+        while let Ok(Some(child)) = process::collect() {
+            let owner = match self.table.collected(child.pid) {
+                Some(serial) => Some(serial),
+                None => self.strays.remove(&child.pid).flatten(),
+            };
+            let Some(serial) = owner else { continue };
+            let Some(attempt) = self.table.get_mut(serial) else { continue };
+            attempt.usage = sum(attempt.usage, child);
+            if child.pid == attempt.running.pid {
+                attempt.end = Some((end(child.exit), clock::now_us()));
+            }
+            touched.insert(serial);
+        }
+        self.look_for_strays(touched);
+    }
+
+    /// Looks at the orphans, then finishes or presses on with `touched` attempts and those that own a new one.
+    fn look_for_strays(&mut self, mut touched: BTreeSet<Serial>) {
+        let found = self.find_strays();
+        for (serial, pid) in &found.new {
+            self.greet_stray(*serial, *pid);
+            touched.insert(*serial);
+        }
+        for serial in touched {
+            self.settle(serial, found.undecided);
+        }
+    }
+
+    /// Finishes an attempt whose main process has ended, once nothing is left of it.
+    fn settle(&mut self, serial: Serial, undecided: bool) {
+        let remains = self.strays.values().any(|owner| *owner == Some(serial));
+        let Some(attempt) = self.table.get_mut(serial).filter(|attempt| attempt.end.is_some()) else { return };
+        let doubtful = undecided && attempt.doubts < MAX_DOUBTS;
+        match (remains, attempt.stage) {
+            (false, _) if doubtful => {
+                attempt.doubts += 1;
+                self.table.look_at(serial, Some(Instant::now() + DOUBT));
+            }
+            (false, _) => self.finish(serial),
+            (true, Stage::Running) => {
+                let (signal, grace) = (attempt.stop_signal, Duration::from_millis(attempt.grace_ms));
+                self.stop(serial, Cause::Itself, signal, grace);
+            }
+            (true, Stage::Stopping { .. } | Stage::Killed { .. }) => {
+                let due = attempt.due();
+                self.table.look_at(serial, due);
+            }
+        }
+    }
+
+    /// Does the next step of an attempt whose deadline has come.
+    pub(super) fn press(&mut self, serial: Serial, now: Instant) {
+        let Some(attempt) = self.table.get_mut(serial) else { return };
+        let (ended, due) = (attempt.end.is_some(), attempt.due().is_some_and(|due| due <= now));
+        match attempt.stage {
+            Stage::Running if due => {
+                let (signal, grace) = (attempt.stop_signal, Duration::from_millis(attempt.grace_ms));
+                self.stop(serial, Cause::Timeout, signal, grace);
+            }
+            Stage::Stopping { .. } if due => self.kill(serial),
+            // What SIGKILL does not end hangs in the kernel: it cannot be waited for.
+            Stage::Killed { .. } if due && ended => self.finish(serial),
+            Stage::Killed { .. } if due => self.kill(serial),
+            Stage::Running | Stage::Stopping { .. } | Stage::Killed { .. } => {
+                self.look_for_strays(BTreeSet::from([serial]));
+            }
+        }
+    }
+}
+
+fn end(exit: Exit) -> End {
+    match exit {
+        Exit::Code(code) => End::Exited { code },
+        Exit::Signal { number, core_dumped } => End::Signalled { signal: number, core_dumped },
+    }
+}
+
+fn sum(usage: Usage, child: Collected) -> Usage {
+    Usage {
+        user_us: usage.user_us.saturating_add(child.user_us),
+        system_us: usage.system_us.saturating_add(child.system_us),
+        max_rss_bytes: usage.max_rss_bytes.max(child.max_rss_bytes),
+    }
+}

@@ -1,0 +1,122 @@
+//! The start of an attempt.
+
+use std::ffi::{CString, OsStr};
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::sys::process::{Limit, Program, Resource, StartError, Started, Starter, Step};
+use crate::wire::runner::{ATTEMPT, End, Fault, INSTANCE, Limits, Spawn, TASK_ID};
+
+/// Where commands are looked for by a task without PATH.
+const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
+
+/// What an attempt is started with, beside the daemon's words.
+#[derive(Debug)]
+pub(super) struct Surroundings<'a> {
+    pub(super) instance: &'a str,
+    pub(super) input: BorrowedFd<'a>,
+    pub(super) output: BorrowedFd<'a>,
+    /// The soft limit on open files that this process had before it raised it, and its hard one.
+    pub(super) open_files: (u64, u64),
+}
+
+/// The end of an attempt for which descriptors or processes ran out.
+pub(super) fn exhausted(errno: i32) -> End {
+    End::NotStarted { fault: Fault::NoResources, errno }
+}
+
+/// Starts the command.
+pub(super) fn start(starter: &mut Starter, spawn: &Spawn, around: &Surroundings<'_>) -> Result<Started, End> {
+    let nul = |_| End::NotStarted { fault: Fault::BadArguments, errno: libc::EINVAL };
+    let arguments = strings(spawn.arguments.iter().cloned()).map_err(nul)?;
+    let environment = strings(environment(spawn, around.instance)).map_err(nul)?;
+    let directory = CString::new(spawn.directory.as_slice()).map_err(nul)?;
+    let candidates = strings(candidates(spawn)).map_err(nul)?;
+    let program = Program {
+        candidates: &candidates,
+        arguments: &arguments,
+        environment: &environment,
+        directory: &directory,
+        umask: spawn.umask,
+        nice: spawn.nice,
+        limits: &limits(&spawn.limits, around.open_files),
+        input: around.input,
+        output: around.output,
+    };
+    let told = |error: StartError| End::NotStarted { fault: fault(spawn, error, &candidates), errno: error.errno };
+    starter.start(&program).map_err(told)
+}
+
+fn strings(all: impl Iterator<Item = Vec<u8>>) -> Result<Vec<CString>, std::ffi::NulError> {
+    all.map(CString::new).collect()
+}
+
+fn environment(spawn: &Spawn, instance: &str) -> impl Iterator<Item = Vec<u8>> {
+    let own = [
+        (TASK_ID, spawn.key.task.to_string()),
+        (ATTEMPT, spawn.key.attempt.to_string()),
+        (INSTANCE, instance.to_owned()),
+    ];
+    let given = spawn
+        .environment
+        .iter()
+        .filter(|(name, _)| ![TASK_ID, ATTEMPT, INSTANCE].iter().any(|own| own.as_bytes() == name));
+    let given = given.map(|(name, value)| [name.as_slice(), b"=", value].concat());
+    given.chain(own.into_iter().map(|(name, value)| format!("{name}={value}").into_bytes()))
+}
+
+/// The paths that may be meant, as execvp(3) has it: a name without a slash is looked for along the task's PATH.
+fn candidates(spawn: &Spawn) -> impl Iterator<Item = Vec<u8>> {
+    let name = spawn.arguments.first().map_or(&b""[..], Vec::as_slice);
+    let path = spawn.environment.iter().find(|(name, _)| name == b"PATH").map_or(DEFAULT_PATH, |(_, path)| path);
+    let searched = !name.is_empty() && !name.contains(&b'/');
+    let direct = (!searched).then(|| name.to_vec());
+    let along = searched.then(|| path.split(|byte| *byte == b':')).into_iter().flatten();
+    direct.into_iter().chain(along.map(move |directory| match directory {
+        b"" => [b"./", name].concat(),
+        _ => [directory, b"/", name].concat(),
+    }))
+}
+
+fn limits(limits: &Limits, (soft, hard): (u64, u64)) -> Vec<Limit> {
+    let all = [
+        (Resource::Cpu, limits.cpu_seconds),
+        (Resource::Memory, limits.memory_bytes),
+        (Resource::OpenFiles, limits.open_files),
+        (Resource::Processes, limits.processes),
+        (Resource::FileSize, limits.file_bytes),
+    ];
+    // This process raised its own soft limit; programs that use select(2) must not inherit that.
+    let lowered = (limits.open_files.is_none() && soft < hard).then(|| Limit::soft_open_files(soft, hard));
+    all.into_iter().filter_map(|(resource, value)| Some(Limit::new(resource, value?))).chain(lowered).collect()
+}
+
+/// What the failed step means to whoever wrote the command.
+fn fault(spawn: &Spawn, error: StartError, candidates: &[CString]) -> Fault {
+    match (error.step, error.errno) {
+        (Step::Fork | Step::Group | Step::Descriptors, _) => Fault::NoResources,
+        (Step::Limit, _) => Fault::LimitRefused,
+        (Step::Nice, _) => Fault::NiceRefused,
+        (Step::Directory, libc::EACCES | libc::EPERM) => Fault::DirectoryForbidden,
+        (Step::Directory, libc::ENOTDIR) => Fault::DirectoryIsFile,
+        (Step::Directory, _) => Fault::DirectoryGone,
+        (Step::Execute, libc::E2BIG) => Fault::BadArguments,
+        (Step::Execute, libc::ENOEXEC | libc::EINVAL | libc::ELIBBAD) => Fault::NotAProgram,
+        (Step::Execute, libc::ENOMEM | libc::EAGAIN | libc::EMFILE | libc::ENFILE) => Fault::NoResources,
+        (Step::Execute, errno) => unusable(spawn, errno, candidates),
+    }
+}
+
+fn unusable(spawn: &Spawn, errno: i32, candidates: &[CString]) -> Fault {
+    let directory = Path::new(OsStr::from_bytes(&spawn.directory));
+    let mut there = candidates
+        .iter()
+        .filter_map(|candidate| std::fs::metadata(directory.join(OsStr::from_bytes(candidate.as_bytes()))).ok());
+    match (there.next(), errno) {
+        (Some(file), _) if file.is_dir() => Fault::CommandIsDirectory,
+        (Some(_), libc::ENOENT | libc::ENOTDIR) => Fault::NoInterpreter,
+        (None, libc::ENOENT | libc::ENOTDIR | libc::ENAMETOOLONG | libc::ELOOP) => Fault::CommandNotFound,
+        (Some(_) | None, _) => Fault::CommandForbidden,
+    }
+}

@@ -1,0 +1,119 @@
+//! What a dead runner left behind: found, asked to end, killed.
+
+use std::collections::{HashMap, HashSet};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use super::serve::{Runner, SWEEP};
+use crate::sys::pidfd;
+use crate::sys::procfs::{self, Process};
+use crate::wire::runner::{FromRunner, INSTANCE, Sweep, TASK_ID};
+
+/// What SIGKILL does not end within this time hangs in the kernel and is reported as a survivor.
+const AFTER_KILL: Duration = Duration::from_secs(5);
+
+/// A sweep under way.
+#[derive(Debug)]
+pub(super) struct Sweeping {
+    sweep: Sweep,
+    held: Vec<(i32, OwnedFd)>,
+    killed: bool,
+    pub(super) next_step_at: Instant,
+}
+
+impl Runner {
+    /// Begins to end what `sweep` names; a sweep under way is given up for it.
+    pub(super) fn sweep(&mut self, sweep: Sweep) {
+        let now = Instant::now();
+        let next_step_at = now + Duration::from_millis(sweep.grace_ms.min(u64::from(u32::MAX)));
+        let mut sweeping = Sweeping { sweep, held: Vec::new(), killed: false, next_step_at };
+        self.hold(&mut sweeping, &[libc::SIGTERM, libc::SIGCONT]);
+        self.sweeping = Some(sweeping);
+        self.sweep_on(now);
+    }
+
+    /// Looks how far the sweep is.
+    pub(super) fn sweep_on(&mut self, now: Instant) {
+        let Some(mut sweeping) = self.sweeping.take() else { return };
+        sweeping.held.retain(|(_, process)| !pidfd::has_ended(process));
+        if sweeping.held.is_empty() {
+            // What was started between the look and the end has had its warning.
+            self.hold(&mut sweeping, &[libc::SIGKILL]);
+        }
+        let due = sweeping.next_step_at <= now;
+        if sweeping.held.is_empty() || (due && sweeping.killed) {
+            let survivors = sweeping.held.iter().map(|(pid, _)| *pid).collect();
+            return self.say(FromRunner::Swept { survivors });
+        }
+        if due {
+            for (_, process) in &sweeping.held {
+                // It may end at this very moment.
+                let _ = pidfd::send_signal(process, libc::SIGKILL);
+            }
+            sweeping.killed = true;
+            sweeping.next_step_at = now + AFTER_KILL;
+        }
+        self.sweeping = Some(sweeping);
+    }
+
+    /// Takes hold of what is left, signals it, and has its end watched.
+    fn hold(&self, sweeping: &mut Sweeping, signals: &[i32]) {
+        for process in self.leftovers(&sweeping.sweep) {
+            let Ok(held) = pidfd::open(process.pid) else { continue };
+            let same = procfs::process(process.pid).is_ok_and(|now| now.start_ticks == process.start_ticks);
+            if !same || self.watch(&held, SWEEP).is_err() {
+                continue;
+            }
+            for signal in signals {
+                // It may end at this very moment.
+                let _ = pidfd::send_signal(&held, *signal);
+            }
+            sweeping.held.push((process.pid, held));
+        }
+    }
+
+    /// Processes that are named by number and start time, those in their groups, those that carry the
+    /// daemon's name in their environment, and all below; never this runner, its children or the daemon.
+    fn leftovers(&self, sweep: &Sweep) -> Vec<Process> {
+        let all: HashMap<i32, Process> =
+            procfs::all().unwrap_or_default().into_iter().map(|process| (process.pid, process)).collect();
+        let named: HashSet<i32> = sweep
+            .leftovers
+            .iter()
+            .filter(|left| all.get(&left.pid).is_some_and(|process| process.start_ticks == left.start_ticks))
+            .map(|left| left.pid)
+            .collect();
+        let me = i32::try_from(std::process::id()).unwrap_or_default();
+        let spared: HashSet<i32> = self.link.iter().map(|link| link.peer.pid).chain([me, 1]).collect();
+        let left = |process: &Process| {
+            named.contains(&process.pid) || named.contains(&process.group) || carries(process.pid, &sweep.instance)
+        };
+        let marked: HashSet<i32> = all
+            .values()
+            .filter(|process| !spared.contains(&process.pid) && left(process))
+            .map(|process| process.pid)
+            .collect();
+        let swept = |process: &&Process| {
+            let mut line = ancestry(process.pid, &all);
+            !process.zombie
+                && !spared.contains(&process.pid)
+                && !ancestry(process.pid, &all).any(|pid| pid == me)
+                && line.any(|pid| marked.contains(&pid))
+        };
+        all.values().filter(swept).copied().collect()
+    }
+}
+
+/// `pid`, its parent, and so on. Ends even where the processes changed while they were read.
+fn ancestry(pid: i32, all: &HashMap<i32, Process>) -> impl Iterator<Item = i32> {
+    let next = |pid: &i32| all.get(pid).map(|process| process.parent).filter(|parent| *parent > 0);
+    std::iter::successors(Some(pid), next).take(1024)
+}
+
+fn carries(pid: i32, instance: &str) -> bool {
+    let me = nix::unistd::geteuid().as_raw();
+    // Root reads every environment, and tasks of root may have become others.
+    let readable = me == 0 || procfs::owner(pid).is_ok_and(|owner| owner == me);
+    let environment = if readable { procfs::environment(pid).unwrap_or_default() } else { Vec::new() };
+    procfs::variable(&environment, INSTANCE) == Some(instance) && procfs::variable(&environment, TASK_ID).is_some()
+}

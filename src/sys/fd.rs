@@ -1,0 +1,122 @@
+//! Descriptors: pipes, moving bytes between them, keeping them from programs.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{FdFlag, OFlag};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::pipe2;
+
+/// The reading and the writing end of a pipe, closed on exec: pipe(7).
+///
+/// # Errors
+/// Where descriptors run out.
+pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(pipe2(OFlag::O_CLOEXEC)?)
+}
+
+/// Moves at most `limit` bytes from a pipe to a file, at the file's own offset, without copying them and
+/// without waiting for the pipe; 0 is the end of the pipe: splice(2).
+///
+/// # Errors
+/// EAGAIN where the pipe is empty, ENOSPC and others of the file's.
+pub fn splice(pipe: impl AsFd, file: impl AsFd, limit: usize) -> io::Result<usize> {
+    let (from, to) = (pipe.as_fd().as_raw_fd(), file.as_fd().as_raw_fd());
+    let flags = libc::SPLICE_F_MOVE | libc::SPLICE_F_NONBLOCK;
+    // SAFETY: both descriptors are open for the call; null offsets mean the descriptors' own.
+    let moved = unsafe { libc::splice(from, std::ptr::null_mut(), to, std::ptr::null_mut(), limit, flags) };
+    Ok(usize::try_from(Errno::result(moved)?).unwrap_or(0))
+}
+
+/// /dev/null, for reading and writing, closed on exec.
+///
+/// # Errors
+/// Where it is missing.
+pub fn null() -> io::Result<OwnedFd> {
+    Ok(File::options().read(true).write(true).open("/dev/null")?.into())
+}
+
+/// Makes sure that 0, 1 and 2 are open, so that no other file ever gets one of these numbers.
+///
+/// # Errors
+/// Where /dev/null is missing.
+pub fn occupy_standard() -> io::Result<()> {
+    loop {
+        let fd = null()?;
+        if fd.as_raw_fd() > 2 {
+            return Ok(());
+        }
+        // What stands in for a closed standard descriptor lives as long as the process.
+        std::mem::forget(fd);
+    }
+}
+
+/// Moves standard input to a descriptor of its own and puts /dev/null in its place.
+///
+/// # Errors
+/// Where it is closed.
+pub fn take_standard_input() -> io::Result<OwnedFd> {
+    let taken = io::stdin().as_fd().try_clone_to_owned()?;
+    nix::unistd::dup2_stdin(null()?)?;
+    Ok(taken)
+}
+
+/// Keeps every descriptor but 0, 1 and 2 from programs that are started from now on, those that this
+/// process inherited included.
+///
+/// # Errors
+/// Where /proc is not mounted and the kernel is older than 5.11.
+pub fn close_all_on_exec() -> io::Result<()> {
+    // SAFETY: takes numbers only.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if done == 0 {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let Some(fd) = entry?.file_name().to_str().and_then(|name| name.parse().ok()).filter(|fd| *fd > 2) else {
+            continue;
+        };
+        // SAFETY: sets a flag by number; the descriptor of the listing itself has it already.
+        unsafe { libc::fcntl(fd, libc::F_SETFD, FdFlag::FD_CLOEXEC.bits()) };
+    }
+    Ok(())
+}
+
+/// Raises this process's limit on open files as far as it may; returns the former soft limit.
+///
+/// # Errors
+/// See setrlimit(2).
+pub fn raise_open_files() -> io::Result<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft < hard {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    }
+    Ok(soft)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::*;
+
+    #[test]
+    fn bytes_go_from_a_pipe_to_a_file_and_an_empty_pipe_does_not_block() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let file = File::create(&path).unwrap();
+        let (reader, writer) = pipe().unwrap();
+        let mut writer = File::from(writer);
+        writer.write_all(b"some bytes").unwrap();
+        assert_eq!(splice(&reader, &file, 4).unwrap(), 4);
+        assert_eq!(splice(&reader, &file, 100).unwrap(), 6);
+        assert_eq!(splice(&reader, &file, 100).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(writer);
+        assert_eq!(splice(&reader, &file, 100).unwrap(), 0);
+        let mut text = String::new();
+        File::open(&path).unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "some bytes");
+    }
+}

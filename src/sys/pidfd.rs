@@ -1,0 +1,39 @@
+//! Processes held by descriptor, which no recycled number can take the place of.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// Holds process `pid`, which need not be a child: pidfd_open(2).
+///
+/// # Errors
+/// ESRCH where there is none, EMFILE where no descriptor is left.
+pub fn open(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: takes numbers only; close-on-exec is set by the kernel.
+    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just made this descriptor for us, nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Sends `signal`; ESRCH says that the process has been collected already.
+///
+/// # Errors
+/// See pidfd_send_signal(2).
+pub fn send_signal(process: impl AsFd, signal: i32) -> io::Result<()> {
+    let fd = process.as_fd().as_raw_fd();
+    // SAFETY: a null siginfo asks the kernel to fill it in as kill(2) does; nothing else is a pointer.
+    let done =
+        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, std::ptr::null::<libc::siginfo_t>(), 0) };
+    Errno::result(done)?;
+    Ok(())
+}
+
+/// Whether the process has ended. A zombie has.
+#[must_use]
+pub fn has_ended(process: impl AsFd) -> bool {
+    let mut fds = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+}

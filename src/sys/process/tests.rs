@@ -1,0 +1,99 @@
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use super::*;
+use crate::sys::{fd, signal};
+
+struct Case {
+    candidates: Vec<CString>,
+    arguments: Vec<CString>,
+    directory: CString,
+    limits: Vec<Limit>,
+}
+
+impl Case {
+    fn sh(script: &str) -> Self {
+        let arguments = ["sh", "-c", script].map(|text| CString::new(text).unwrap()).to_vec();
+        Self { candidates: vec![c"/bin/sh".into()], arguments, directory: c"/".into(), limits: Vec::new() }
+    }
+
+    fn run(&self) -> (Result<Started, StartError>, String) {
+        let (reader, writer) = fd::pipe().unwrap();
+        let input = fd::null().unwrap();
+        let program = Program {
+            candidates: &self.candidates,
+            arguments: &self.arguments,
+            environment: &[c"A=b".into()],
+            directory: &self.directory,
+            umask: 0o27,
+            nice: 3,
+            limits: &self.limits,
+            input: input.as_fd(),
+            output: writer.as_fd(),
+        };
+        let started = Starter::new(signal::block_all().unwrap()).unwrap().start(&program);
+        drop(writer);
+        let mut text = String::new();
+        File::from(reader).read_to_string(&mut text).unwrap();
+        if let Ok(started) = started {
+            // SAFETY: collects our own child.
+            unsafe { libc::waitpid(started.pid, ptr::null_mut(), 0) };
+        }
+        (started, text)
+    }
+}
+
+#[test]
+fn a_program_gets_what_was_asked_for() {
+    let mut case = Case::sh("pwd; umask; nice; ulimit -n; echo $A; ps -o pgid= -p $$ | tr -d ' '");
+    case.directory = c"/usr".into();
+    case.limits = vec![Limit::new(Resource::OpenFiles, 77)];
+    let (started, text) = case.run();
+    let words: Vec<&str> = text.split_whitespace().collect();
+    assert_eq!(words.first(), Some(&"/usr"));
+    assert_eq!(words.get(1), Some(&"0027"));
+    assert!(text.contains("77\nb\n"), "{text}");
+    assert!(text.ends_with(&format!("{}\n", started.unwrap().pid)) || !Path::new("/bin/ps").exists());
+}
+
+#[test]
+fn the_start_time_is_that_of_proc() {
+    let (reader, writer) = fd::pipe().unwrap();
+    let program = Program {
+        candidates: &[c"/bin/cat".into()],
+        arguments: &[c"cat".into()],
+        environment: &[],
+        directory: c"/",
+        umask: 0,
+        nice: 0,
+        limits: &[],
+        input: reader.as_fd(),
+        output: reader.as_fd(),
+    };
+    let mut starter = Starter::new(signal::block_all().unwrap()).unwrap();
+    let all: Vec<Started> = (0..40).map(|_| starter.start(&program).unwrap()).collect();
+    for started in &all {
+        assert_eq!(started.start_ticks, procfs::process(started.pid).unwrap().start_ticks);
+    }
+    drop(writer);
+    for started in all {
+        // SAFETY: collects our own child.
+        unsafe { libc::waitpid(started.pid, ptr::null_mut(), 0) };
+    }
+}
+
+#[test]
+fn the_step_that_failed_is_told() {
+    let failed = |case: &Case| case.run().0.unwrap_err();
+    let mut case = Case::sh("");
+    case.candidates = vec![c"/no/such".into(), c"/etc/passwd".into(), c"/bin/no-such".into()];
+    assert_eq!(failed(&case), StartError { step: Step::Execute, errno: libc::EACCES });
+    case.candidates = vec![c"/no/such".into()];
+    assert_eq!(failed(&case), StartError { step: Step::Execute, errno: libc::ENOENT });
+    case.directory = c"/no/such".into();
+    assert_eq!(failed(&case), StartError { step: Step::Directory, errno: libc::ENOENT });
+    case.limits = vec![Limit { resource: libc::RLIMIT_CPU, values: libc::rlimit { rlim_cur: 2, rlim_max: 1 } }];
+    assert_eq!(failed(&case), StartError { step: Step::Limit, errno: libc::EINVAL });
+}

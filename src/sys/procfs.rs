@@ -1,0 +1,181 @@
+//! Other processes, as /proc shows them: proc(5).
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+
+/// One process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Process {
+    /// Its number.
+    pub pid: i32,
+    /// Its parent's.
+    pub parent: i32,
+    /// Its process group.
+    pub group: i32,
+    /// When it started, in clock ticks after boot; with the number it tells one process from all others of this boot.
+    pub start_ticks: u64,
+    /// Whether it has ended and waits to be collected.
+    pub zombie: bool,
+}
+
+/// Looks at process `pid`.
+///
+/// # Errors
+/// NotFound where there is none.
+pub fn process(pid: i32) -> io::Result<Process> {
+    let text = fs::read(format!("/proc/{pid}/stat"))?;
+    parse(pid, &text).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// The name stands in parentheses and may hold anything, parentheses and spaces included.
+fn parse(pid: i32, text: &[u8]) -> Option<Process> {
+    let close = text.iter().rposition(|byte| *byte == b')')?;
+    let fields: Vec<&str> = std::str::from_utf8(text.get(close + 2..)?).ok()?.split(' ').collect();
+    Some(Process {
+        pid,
+        zombie: matches!(*fields.first()?, "Z" | "X"),
+        parent: fields.get(1)?.parse().ok()?,
+        group: fields.get(2)?.parse().ok()?,
+        start_ticks: fields.get(19)?.parse().ok()?,
+    })
+}
+
+/// Every process that is in sight.
+///
+/// # Errors
+/// Where /proc is not mounted.
+pub fn all() -> io::Result<Vec<Process>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // One that ended meanwhile is no fault.
+        found.extend(process(pid).ok());
+    }
+    Ok(found)
+}
+
+/// Everything below `pid`: its children, theirs, and so on. What forks meanwhile may be missed.
+#[must_use]
+pub fn descendants(pid: i32) -> Vec<Process> {
+    let mut found: Vec<Process> = Vec::new();
+    let mut parents = vec![pid];
+    while let Some(parent) = parents.pop() {
+        for child in children(parent) {
+            if found.iter().any(|known| known.pid == child) {
+                continue;
+            }
+            found.extend(process(child).ok());
+            parents.push(child);
+        }
+    }
+    found
+}
+
+fn children(pid: i32) -> Vec<i32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let lists = threads.flatten().filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    lists.flat_map(|list| numbers(&list)).collect()
+}
+
+fn numbers(list: &str) -> Vec<i32> {
+    list.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect()
+}
+
+/// The user that process `pid` runs as.
+///
+/// # Errors
+/// NotFound where there is none.
+pub fn owner(pid: i32) -> io::Result<u32> {
+    Ok(fs::metadata(format!("/proc/{pid}"))?.uid())
+}
+
+/// The value of `name` in an environment as [`environment`] returns it.
+#[must_use]
+pub fn variable<'a>(environment: &'a [u8], name: &str) -> Option<&'a str> {
+    let mut entries = environment.split(|byte| *byte == 0);
+    let value = entries.find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
+    std::str::from_utf8(value).ok()
+}
+
+/// The environment that process `pid` was started with, entries ended by NUL; empty while it is executing a
+/// program just now.
+///
+/// # Errors
+/// NotFound where there is no such process, PermissionDenied where it is another user's.
+pub fn environment(pid: i32) -> io::Result<Vec<u8>> {
+    fs::read(format!("/proc/{pid}/environ"))
+}
+
+/// This boot's own name.
+///
+/// # Errors
+/// Where /proc is not mounted.
+pub fn boot_id() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
+/// The children of this process's first thread: what orphans are given to where this process is a subreaper.
+///
+/// Children are listed by the thread that started them, so a process that starts its own from another
+/// thread finds only orphans here, for the price of one read.
+#[derive(Debug)]
+pub struct Orphans(File);
+
+impl Orphans {
+    /// Opens the list.
+    ///
+    /// # Errors
+    /// NotFound where the kernel was built without CONFIG_PROC_CHILDREN.
+    pub fn open() -> io::Result<Self> {
+        let pid = std::process::id();
+        Ok(Self(File::open(format!("/proc/self/task/{pid}/children"))?))
+    }
+
+    /// Their numbers, zombies included.
+    ///
+    /// # Errors
+    /// As read(2).
+    pub fn list(&self) -> io::Result<Vec<i32>> {
+        let mut text = Vec::new();
+        let mut part = [0u8; 4096];
+        loop {
+            let at = u64::try_from(text.len()).map_err(io::Error::other)?;
+            let count = self.0.read_at(&mut part, at)?;
+            text.extend(part.get(..count).unwrap_or_default());
+            if count == 0 {
+                return Ok(numbers(&String::from_utf8_lossy(&text)));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_spaces_and_parentheses_misleads_nobody() {
+        let text = b"7 (a) Z 1 (b) S 3 4 5 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 9911 1000 12";
+        let found = parse(7, text).unwrap();
+        assert_eq!(found, Process { pid: 7, parent: 3, group: 4, start_ticks: 9911, zombie: false });
+        assert_eq!(parse(7, b"7 (a"), None);
+        assert_eq!(parse(7, b"7 (a)"), None);
+    }
+
+    #[test]
+    fn this_process_is_found_with_its_parent() {
+        let pid = i32::try_from(std::process::id()).unwrap();
+        let me = process(pid).unwrap();
+        assert_eq!(me.parent, nix::unistd::getppid().as_raw());
+        assert!(all().unwrap().iter().any(|other| other.pid == pid && other.start_ticks == me.start_ticks));
+        assert_eq!(owner(pid).unwrap(), nix::unistd::geteuid().as_raw());
+    }
+
+    #[test]
+    fn a_variable_is_found_by_its_whole_name() {
+        let environment = b"XNAME=no\0NAMES=no\0NAME=yes\0";
+        assert_eq!(variable(environment, "NAME"), Some("yes"));
+        assert_eq!(variable(environment, "OTHER"), None);
+    }
+}

@@ -1,0 +1,302 @@
+//! The words between the daemon and the runner.
+//!
+//! [`ToRunner`] goes down, [`FromRunner`] comes up, [`packet`] puts them on the socket. The daemon speaks
+//! first: [`ToRunner::Hello`]; the runner answers [`FromRunner::Welcome`] with all it has. New messages and
+//! new variants go to the end of their enum, so that a newer side can leave them out when the `Hello` names
+//! an older version.
+//!
+//! Plain data. It must not know what a task is for, and not how either side keeps it.
+
+pub mod packet;
+
+use serde::{Deserialize, Serialize};
+
+/// The version that this program speaks.
+pub const VERSION: u16 = 1;
+
+/// The oldest version that this program still understands.
+pub const OLDEST: u16 = 1;
+
+/// Environment variables that the runner sets for each attempt and by which it knows what detached from it.
+pub const TASK_ID: &str = "TASKDAEMON_TASK_ID";
+/// See [`TASK_ID`].
+pub const ATTEMPT: &str = "TASKDAEMON_ATTEMPT";
+/// See [`TASK_ID`].
+pub const INSTANCE: &str = "TASKDAEMON_INSTANCE";
+
+/// One execution of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Key {
+    /// The task's number.
+    pub task: i64,
+    /// Which execution of it.
+    pub attempt: u32,
+}
+
+/// From the daemon to the runner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToRunner {
+    /// The first message of a connection.
+    Hello {
+        /// What the daemon speaks.
+        version: u16,
+        /// The daemon's lasting identity, its state directory's.
+        instance: String,
+    },
+    /// Start an attempt; one that is known already is left alone. Carries the output file, then the
+    /// standard input if there is one.
+    Spawn(Box<Spawn>),
+    /// End an attempt.
+    Stop {
+        /// Which.
+        key: Key,
+        /// Why.
+        reason: StopReason,
+        /// The polite signal.
+        signal: i32,
+        /// How long after it SIGKILL follows, in milliseconds.
+        grace_ms: u64,
+    },
+    /// Send a signal to the process group of an attempt.
+    Signal {
+        /// Which.
+        key: Key,
+        /// The signal.
+        signal: i32,
+    },
+    /// These ends are recorded and can be forgotten.
+    Acknowledge(Vec<Key>),
+    /// End what a dead runner left behind; answered by [`FromRunner::Swept`].
+    Sweep(Sweep),
+    /// End all attempts.
+    Drain {
+        /// How long after the polite signals SIGKILL follows, in milliseconds.
+        grace_ms: u64,
+    },
+    /// Exit once nothing runs and every end is acknowledged.
+    Leave,
+}
+
+/// What to start, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spawn {
+    /// Its name.
+    pub key: Key,
+    /// The command and its arguments.
+    pub arguments: Vec<Vec<u8>>,
+    /// The absolute working directory.
+    pub directory: Vec<u8>,
+    /// The environment, name and value; the runner adds [`TASK_ID`], [`ATTEMPT`] and [`INSTANCE`].
+    pub environment: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The file mode creation mask.
+    pub umask: u32,
+    /// Ceilings.
+    pub limits: Limits,
+    /// Added to the runner's nice value.
+    pub nice: i32,
+    /// The longest time that it may take, in milliseconds.
+    pub timeout_ms: Option<u64>,
+    /// The polite signal after the timeout, and for what it leaves behind.
+    pub stop_signal: i32,
+    /// How long after it SIGKILL follows, in milliseconds.
+    pub grace_ms: u64,
+    /// Output kept, in bytes.
+    pub output_cap_bytes: u64,
+    /// Whether a second descriptor comes along: standard input; else it is /dev/null.
+    pub has_input: bool,
+}
+
+/// Resource limits; `None` leaves the runner's own. See setrlimit(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Limits {
+    /// CPU time in seconds.
+    pub cpu_seconds: Option<u64>,
+    /// Address space of each process, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Open files of each process.
+    pub open_files: Option<u64>,
+    /// Processes of the user.
+    pub processes: Option<u64>,
+    /// Size of any file written, in bytes.
+    pub file_bytes: Option<u64>,
+}
+
+/// Why an attempt is stopped from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StopReason {
+    /// Somebody cancelled it.
+    Cancelled,
+    /// The service ends.
+    Shutdown,
+}
+
+/// What a dead runner may have left behind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sweep {
+    /// The daemon's identity that its processes carry in [`INSTANCE`].
+    pub instance: String,
+    /// The attempts that it ran.
+    pub leftovers: Vec<Leftover>,
+    /// How long after SIGTERM SIGKILL follows, in milliseconds.
+    pub grace_ms: u64,
+}
+
+/// The main process of an attempt of a dead runner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leftover {
+    /// The attempt.
+    pub key: Key,
+    /// Its process.
+    pub pid: i32,
+    /// When that process started, in clock ticks after boot.
+    pub start_ticks: u64,
+}
+
+/// From the runner to the daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromRunner {
+    /// The answer to [`ToRunner::Hello`].
+    Welcome(Welcome),
+    /// The other answer; the runner hangs up after it.
+    Refused {
+        /// The newest version that the runner speaks.
+        version: u16,
+        /// The daemon identity whose tasks it runs.
+        instance: String,
+    },
+    /// An attempt runs.
+    Started(Running),
+    /// An attempt ended; repeated at each link until it is acknowledged.
+    Ended(Ended),
+    /// A sweep is over.
+    Swept {
+        /// What even SIGKILL did not end.
+        survivors: Vec<i32>,
+    },
+}
+
+/// Who the runner is and what it has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// What both speak.
+    pub version: u16,
+    /// The runner's identity: 128 random bits in hexadecimal, new at each of its starts.
+    pub runner: String,
+    /// Its process.
+    pub pid: i32,
+    /// The host's boot, as /proc/sys/kernel/random/boot_id names it.
+    pub boot: String,
+    /// What runs.
+    pub running: Vec<Running>,
+    /// What ended and is not acknowledged.
+    pub ended: Vec<Ended>,
+}
+
+/// An attempt that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    /// Which.
+    pub key: Key,
+    /// Its main process, which leads its process group.
+    pub pid: i32,
+    /// When that process started, in clock ticks after boot: proc_pid_stat(5) field 22.
+    pub start_ticks: u64,
+    /// The same moment in microseconds since 1970.
+    pub started_at_us: i64,
+}
+
+/// An attempt that ended: its main process is collected and all that it left is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// Which.
+    pub key: Key,
+    /// How its main process ended.
+    pub end: End,
+    /// On whose account.
+    pub cause: Cause,
+    /// When its main process started, in microseconds since 1970.
+    pub started_at_us: i64,
+    /// When its main process ended.
+    pub ended_at_us: i64,
+    /// What it used.
+    pub usage: Usage,
+    /// Output kept, in bytes.
+    pub output_bytes: u64,
+    /// Output thrown away past the cap or for want of space, in bytes.
+    pub dropped_bytes: u64,
+}
+
+/// How a main process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum End {
+    /// By itself.
+    Exited {
+        /// Its status.
+        code: i32,
+    },
+    /// By a signal.
+    Signalled {
+        /// Its number.
+        signal: i32,
+        /// Whether a core file was written.
+        core_dumped: bool,
+    },
+    /// It never ran.
+    NotStarted {
+        /// Why.
+        fault: Fault,
+        /// The kernel's word for it; errno(3).
+        errno: i32,
+    },
+}
+
+/// Why a command never ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fault {
+    /// No such file, nor one of that name along PATH.
+    CommandNotFound,
+    /// It is a directory.
+    CommandIsDirectory,
+    /// It is there and may not be executed.
+    CommandForbidden,
+    /// It is a script whose interpreter does not exist, or a program whose loader does not.
+    NoInterpreter,
+    /// It is neither a program for this machine nor a script with an interpreter line.
+    NotAProgram,
+    /// Arguments and environment are larger than the kernel takes, or hold a NUL byte.
+    BadArguments,
+    /// The working directory does not exist.
+    DirectoryGone,
+    /// The working directory may not be entered.
+    DirectoryForbidden,
+    /// The working directory is a file.
+    DirectoryIsFile,
+    /// A limit could not be set: it is above the runner's own.
+    LimitRefused,
+    /// The nice value could not be set.
+    NiceRefused,
+    /// Processes, descriptors or memory ran out.
+    NoResources,
+}
+
+/// On whose account an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cause {
+    /// Its own.
+    Itself,
+    /// The timeout's.
+    Timeout,
+    /// The daemon's, by [`ToRunner::Stop`] or [`ToRunner::Drain`].
+    Stopped(StopReason),
+}
+
+/// What an attempt's processes used, as far as they were waited for; getrusage(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// CPU time in user mode, in microseconds.
+    pub user_us: u64,
+    /// CPU time in the kernel, in microseconds.
+    pub system_us: u64,
+    /// The largest resident set of any process, in bytes.
+    pub max_rss_bytes: u64,
+}
