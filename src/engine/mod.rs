@@ -6,12 +6,181 @@
 //!
 //! It must not know HTTP, configuration files, threads' schedules or any runtime.
 
+mod act;
+mod beat;
+mod breaker;
 mod command;
 mod handle;
+mod link;
+mod memory;
+mod outbox;
+mod plan;
+mod queues;
+mod read;
 mod reply;
+mod report;
+mod retention;
+mod schedules;
+mod serve;
 mod settings;
+mod settle;
+mod shutdown;
+mod submit;
+mod timers;
+mod trouble;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 pub use command::{Action, Caller, Command, Query, QueueChange, Selection};
 pub use handle::{Envelope, Handle, Message, ReplyTo};
+pub use outbox::Feed;
 pub use reply::{Detail, Health, Refusal, Reply, RunnerState, Status};
+pub use serve::serve;
 pub use settings::Settings;
+
+use crate::executor::{Executor, Report};
+use crate::store::{self, Store};
+use crate::task::{AttemptKey, Event, EventKind, QueueName, Task, Timestamp};
+use link::Link;
+use memory::Memory;
+use outbox::Outbox;
+use report::Note;
+use shutdown::Stopping;
+use trouble::Trouble;
+
+/// The sole writer of the state, and the only one who gives orders to the executor.
+///
+/// Everything in here but the store is small, O(running tasks + queues), and derived from the store: after a
+/// failed commit it is read again.
+pub struct Engine<S, E> {
+    store: S,
+    executor: E,
+    settings: Arc<Settings>,
+    rng: fastrand::Rng,
+    feed: Feed,
+    memory: Memory,
+    link: Link,
+    stopping: Option<Stopping>,
+    trouble: Option<Trouble>,
+    /// What has arrived and was not yet taken up.
+    inbox: VecDeque<Message>,
+    /// Reports of beats that could not be committed.
+    kept: VecDeque<Report>,
+    /// What the current beat is to do once it is committed.
+    outbox: Outbox,
+    /// Processes that started and are not yet written down.
+    notes: BTreeMap<AttemptKey, Note>,
+    /// Whether the current beat wrote anything.
+    dirty: bool,
+    /// Whether the current beat left work for one right after it.
+    more: bool,
+    /// Free bytes, as asked once in the current beat.
+    free: Option<u64>,
+    /// When old tasks are next looked for; `None` while there are none.
+    retain_at: Option<Timestamp>,
+    /// The last beat's moment.
+    clock: Timestamp,
+    since: Timestamp,
+    left: bool,
+}
+
+impl<S: Store, E: Executor> Engine<S, E> {
+    /// An engine on what the store holds. `seed` decides the jitter of retries; `feed` takes every event after
+    /// its commit, on the engine's thread.
+    ///
+    /// Attempts that were open when the last engine ended stay so until [`Report::Linked`] tells what became of them.
+    ///
+    /// # Errors
+    /// Where the store cannot be read, or the configured queues cannot be written to it.
+    pub fn new(
+        store: S,
+        executor: E,
+        settings: Settings,
+        seed: u64,
+        feed: Feed,
+        now: Timestamp,
+    ) -> store::Result<Self> {
+        let mut engine = Self {
+            store,
+            executor,
+            settings: Arc::new(settings),
+            rng: fastrand::Rng::with_seed(seed),
+            feed,
+            memory: Memory::default(),
+            link: Link::default(),
+            stopping: None,
+            trouble: None,
+            inbox: VecDeque::new(),
+            kept: VecDeque::new(),
+            outbox: Outbox::default(),
+            notes: BTreeMap::new(),
+            dirty: false,
+            more: false,
+            free: None,
+            retain_at: Some(now),
+            clock: now,
+            since: now,
+            left: false,
+        };
+        engine.open(now)?;
+        Ok(engine)
+    }
+
+    fn open(&mut self, now: Timestamp) -> store::Result<()> {
+        self.store.begin()?;
+        self.memory = Memory::load(&mut self.store, self.settings.slots)?;
+        self.sync_queues(now)?;
+        if self.dirty {
+            self.store.commit()?;
+        } else {
+            self.store.rollback();
+        }
+        self.publish();
+        Ok(())
+    }
+
+    /// Whether [`Handle::leave`] was obeyed: no beat does anything any more.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        self.left
+    }
+
+    /// The executor, for what holds the engine.
+    pub fn executor_mut(&mut self) -> &mut E {
+        &mut self.executor
+    }
+
+    /// Gives back the store and the executor.
+    #[must_use]
+    pub fn into_parts(self) -> (S, E) {
+        (self.store, self.executor)
+    }
+
+    /// Writes an event about a task.
+    fn tell(&mut self, now: Timestamp, task: &Task, kind: EventKind) -> store::Result<()> {
+        let event = self.store.append_event(now, Some((task.id, task.owner)), &task.queue, kind)?;
+        self.told(event);
+        Ok(())
+    }
+
+    /// Writes an event about a queue.
+    fn tell_queue(&mut self, now: Timestamp, queue: &QueueName, kind: EventKind) -> store::Result<()> {
+        let event = self.store.append_event(now, None, queue, kind)?;
+        self.told(event);
+        Ok(())
+    }
+
+    fn told(&mut self, event: Event) {
+        self.dirty = true;
+        self.outbox.events.push(event);
+    }
+
+    /// Writes what changed of a task.
+    fn change(&mut self, before: &Task, after: &Task) -> store::Result<()> {
+        self.dirty = true;
+        self.store.update_task(before, after)?;
+        self.memory.count(&before.queue, Some(before.state), Some(after.state));
+        Ok(())
+    }
+}

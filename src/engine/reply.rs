@@ -3,9 +3,7 @@
 use std::fs::File;
 
 use crate::store::{Counts, EventPage, Listing};
-use crate::task::{
-    Attempt, Dependency, IllegalTransition, Queue, QueueName, Schedule, Spec, State, Task, TaskId, Timestamp,
-};
+use crate::task::{Attempt, Dependency, Key, Queue, QueueName, Schedule, Spec, State, Task, TaskId, Timestamp};
 
 /// An answer; sent after the commit.
 #[derive(Debug)]
@@ -156,6 +154,9 @@ pub enum Refusal {
     /// A recurring task of that name is there already.
     #[error("there is a schedule {0:?} already; remove it first")]
     ScheduleExists(String),
+    /// A name that no recurring task can have.
+    #[error("schedule name {0:?} must be 1 to 256 bytes without control characters")]
+    ScheduleName(String),
     /// The calendar expression is not one.
     #[error("{expression:?} is not a calendar expression")]
     Calendar {
@@ -172,15 +173,24 @@ pub enum Refusal {
     #[error("only root and the service's user may {0}")]
     Forbidden(&'static str),
     /// The task's state does not allow the action.
-    #[error("task {task} is {} and cannot be {action}", source.state)]
+    #[error("task {task} is {state} and cannot be {action}")]
     NotNow {
         /// Which.
         task: TaskId,
+        /// Where it is in its life.
+        state: State,
         /// What was asked, as a participle.
         action: &'static str,
-        /// The transition that does not exist.
-        #[source]
-        source: IllegalTransition,
+    },
+    /// Another task that has not ended has the key by now.
+    #[error("task {task} cannot be retried: task {by} has its key {key} by now")]
+    KeyTaken {
+        /// Which.
+        task: TaskId,
+        /// The task that has it.
+        by: TaskId,
+        /// The key.
+        key: Key,
     },
     /// The queue takes no more.
     #[error("queue {queue} holds {length} tasks, and {max} is its limit")]

@@ -1,0 +1,117 @@
+//! The link to the runner: what a runner knows, and what has to be made of the attempts that it does not.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::outbox::Order;
+use super::{Engine, RunnerState};
+use crate::executor::{Executor, Leftover};
+use crate::store::{self, Store};
+use crate::task::{AttemptKey, EventKind, Stop, Task, Timestamp, Trigger};
+
+/// Whether a runner answers.
+#[derive(Debug, Clone)]
+pub(super) enum Link {
+    Up(Arc<Runner>),
+    Down(Arc<str>),
+}
+
+/// A runner that answers.
+#[derive(Debug)]
+pub(super) struct Runner {
+    pub(super) instance: String,
+    pub(super) boot: String,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self::lost("the runner has not answered yet")
+    }
+}
+
+impl Link {
+    pub(super) fn lost(reason: &str) -> Self {
+        Self::Down(Arc::from(reason))
+    }
+
+    pub(super) fn state(&self) -> RunnerState {
+        match self {
+            Self::Up(runner) => RunnerState::Linked { runner: runner.instance.clone() },
+            Self::Down(reason) => RunnerState::Lost { reason: reason.to_string() },
+        }
+    }
+}
+
+impl<S: Store, E: Executor> Engine<S, E> {
+    /// Compares what is open with what the runner has. The same runner knows: then it goes on; it does not know:
+    /// then the order never reached it. Another runner: then the attempt was cut off, and what it left behind is
+    /// ended before anything else becomes of it.
+    pub(super) fn linked(
+        &mut self,
+        now: Timestamp,
+        instance: &str,
+        boot: &str,
+        known: &[AttemptKey],
+    ) -> store::Result<()> {
+        self.link = Link::Up(Arc::new(Runner { instance: instance.to_owned(), boot: boot.to_owned() }));
+        let known: BTreeSet<AttemptKey> = known.iter().copied().collect();
+        let mut leftovers = Vec::new();
+        let mut forgotten = Vec::new();
+        for (key, open) in &self.memory.open {
+            if open.runner != instance {
+                let process = open.process.or(self.notes.get(key).map(super::Note::process));
+                leftovers.push(Leftover { key: *key, process: process.filter(|_| open.boot == boot) });
+            } else if !known.contains(key) {
+                forgotten.push(*key);
+            }
+        }
+        for key in forgotten {
+            self.unclaim(now, key)?;
+        }
+        for key in &known {
+            self.resume(*key)?;
+        }
+        if !leftovers.is_empty() {
+            self.outbox.orders.push(Order::Sweep(leftovers));
+        }
+        if let Some(stopping) = &self.stopping {
+            self.outbox.orders.push(Order::Drain(stopping.until.since(now)));
+        }
+        Ok(())
+    }
+
+    /// What the runner has goes on; a stop that may not have reached it is repeated. What is not open has ended
+    /// and is acknowledged when its end is told again; the stop is for the case that it did not.
+    fn resume(&mut self, key: AttemptKey) -> store::Result<()> {
+        if !self.memory.open.contains_key(&key) {
+            self.outbox.orders.push(Order::Stop(key, Stop::default()));
+            return Ok(());
+        }
+        match self.store.task(key.task)? {
+            Some(task) if task.cancelling => self.order_stop(&task),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Stops the running attempt of a task; without a link the order is given once there is one.
+    pub(super) fn order_stop(&mut self, task: &Task) -> store::Result<()> {
+        if let Some(spec) = self.store.spec(task.id)? {
+            let key = AttemptKey { task: task.id, attempt: task.attempts };
+            self.outbox.orders.push(Order::Stop(key, spec.stop));
+        }
+        Ok(())
+    }
+
+    /// Takes back a claim that never became a process; the attempt does not count.
+    fn unclaim(&mut self, now: Timestamp, key: AttemptKey) -> store::Result<()> {
+        let Some(before) = self.store.task(key.task)? else { return Ok(()) };
+        let Ok(state) = before.state.after(Trigger::Unclaim) else { return Ok(()) };
+        self.store.remove_attempt(key)?;
+        self.memory.close(key);
+        let after = Task { state, attempts: before.attempts.saturating_sub(1), cancelling: false, ..before.clone() };
+        self.change(&before, &after)?;
+        self.tell(now, &after, EventKind::Unclaimed { attempt: key.attempt })?;
+        self.probe_lost(&after.queue, after.id)?;
+        if before.cancelling { self.cancel_unstarted(now, &after, None) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,158 @@
+//! What people ask; nothing of it writes.
+
+use super::act::scoped;
+use super::link::Link;
+use super::{Caller, Detail, Engine, Health, Query, Refusal, Reply, Status};
+use crate::executor::Executor;
+use crate::scheduler;
+use crate::store::{Counts, EventFilter, Store};
+use crate::task::{AttemptKey, Breaker, Mode, State, Task, TaskId};
+
+impl<S: Store, E: Executor> Engine<S, E> {
+    pub(super) fn read(&mut self, caller: Caller, query: Query) -> Result<Reply, Refusal> {
+        match query {
+            Query::List(filter, page) => Ok(Reply::Listing(self.store.list(&scoped(caller, filter), page)?)),
+            Query::States(ids) => self.states(caller, &ids),
+            Query::Show(id) => self.show(caller, id),
+            Query::Events(filter, limit) => {
+                let owner = if caller.privileged { filter.owner } else { Some(caller.uid) };
+                Ok(Reply::Events(self.store.events(&EventFilter { owner, ..filter }, limit)?))
+            }
+            Query::Output(key) => self.output(caller, key),
+            Query::Queues => Ok(self.queues()),
+            Query::Schedules => {
+                let all = self.memory.schedules.values();
+                let seen = all.filter(|schedule| caller.privileged || schedule.owner == caller.uid);
+                Ok(Reply::Schedules(seen.cloned().collect()))
+            }
+            Query::Status => self.status(),
+        }
+    }
+
+    fn states(&mut self, caller: Caller, ids: &[TaskId]) -> Result<Reply, Refusal> {
+        let mut states = Vec::with_capacity(ids.len());
+        for id in ids {
+            let task = self.store.task(*id)?.filter(|task| caller.privileged || task.owner == caller.uid);
+            if let Some(task) = task {
+                let code = self.exit_code(&task)?;
+                states.push((*id, task.state, code));
+            }
+        }
+        Ok(Reply::States(states))
+    }
+
+    /// The exit status for a shell; a task that was cancelled before it started has that of one cancelled later.
+    fn exit_code(&mut self, task: &Task) -> Result<Option<i32>, Refusal> {
+        if !task.state.is_ended() {
+            return Ok(None);
+        }
+        let key = AttemptKey { task: task.id, attempt: task.attempts };
+        let outcome = self.store.attempt(key)?.and_then(|attempt| attempt.outcome);
+        let told = outcome.filter(|outcome| outcome.state() == task.state);
+        Ok(Some(told.map_or_else(|| fallback_code(task.state), |outcome| outcome.exit_code())))
+    }
+
+    fn show(&mut self, caller: Caller, id: TaskId) -> Result<Reply, Refusal> {
+        let task = self.visible(caller, id)?;
+        let Some(spec) = self.store.spec(id)? else { return Err(Refusal::NoTask(id)) };
+        let attempts = self.store.attempts(id)?;
+        let open_dependencies = self.store.open_dependencies(id)?;
+        let waits_for = (task.state == State::Queued).then(|| self.waits_for(&task));
+        Ok(Reply::Detail(Box::new(Detail { task, spec, attempts, open_dependencies, waits_for })))
+    }
+
+    /// Why a queued task does not run yet.
+    fn waits_for(&self, task: &Task) -> String {
+        let Ok(lane) = self.lane(&task.queue) else { return format!("queue {} is gone", task.queue) };
+        let name = &task.queue;
+        match (lane.queue.mode, lane.queue.breaker) {
+            (Mode::Paused, _) => return format!("queue {name} is paused"),
+            (Mode::Draining, _) => return format!("queue {name} is draining"),
+            (Mode::Open, Breaker::Open { until }) => {
+                return format!("queue {name} paused itself after failures, until {until}");
+            }
+            (Mode::Open, Breaker::Probing { .. }) => return format!("queue {name} tries one task after failures"),
+            (Mode::Open, Breaker::Closed { .. }) => {}
+        }
+        if self.stopping.is_some() {
+            return "the daemon is stopping".to_owned();
+        }
+        if let Link::Down(reason) = &self.link {
+            return format!("no runner: {reason}");
+        }
+        let weight = scheduler::weight(task.slots, lane.queue.limits.slots, self.settings.slots);
+        let limit = lane.queue.limits.slots.unwrap_or(self.settings.slots);
+        if lane.used.saturating_add(weight) > limit {
+            return format!("queue {name} has {} of {limit} slots taken, and it takes {weight}", lane.used);
+        }
+        if self.memory.used.saturating_add(weight) > self.settings.slots {
+            let (used, all) = (self.memory.used, self.settings.slots);
+            return format!("{used} of the host's {all} slots are taken, and it takes {weight}");
+        }
+        "it is next, or others go first".to_owned()
+    }
+
+    fn output(&mut self, caller: Caller, key: AttemptKey) -> Result<Reply, Refusal> {
+        let task = self.visible(caller, key.task)?;
+        let number = if key.attempt == 0 { task.attempts } else { key.attempt };
+        let key = AttemptKey { attempt: number, ..key };
+        let missing = Refusal::NoAttempt { task: key.task, attempt: number };
+        let Some(attempt) = self.store.attempt(key)? else { return Err(missing) };
+        let opened = self.executor.output(key);
+        let file = opened.map_err(|source| Refusal::NoOutput { task: key.task, attempt: number, source })?;
+        let ended = attempt.ended_at.is_some();
+        Ok(Reply::Output { file, attempt: number, ended, dropped: attempt.cost.dropped_bytes })
+    }
+
+    fn queues(&self) -> Reply {
+        let counted = |name| self.memory.counts.get(name).cloned().unwrap_or_default();
+        Reply::Queues(self.memory.lanes.iter().map(|(name, lane)| (lane.queue.clone(), counted(name))).collect())
+    }
+
+    fn status(&mut self) -> Result<Reply, Refusal> {
+        let free_bytes = self.free_bytes()?;
+        let mut counts = Counts::new();
+        for (state, count) in self.memory.counts.values().flatten() {
+            *counts.entry(*state).or_default() += count;
+        }
+        let problems = self.problems(free_bytes);
+        Ok(Reply::Status(Box::new(Status {
+            health: if problems.is_empty() { Health::Healthy } else { Health::Degraded },
+            intake: self.stopping.is_none() && self.trouble.is_none() && free_bytes >= self.settings.min_free_bytes,
+            problems,
+            counts,
+            slots: (self.memory.used, self.settings.slots),
+            runner: self.link.state(),
+            free_bytes,
+            output_bytes: self.store.output_bytes()?,
+            since: self.since,
+            last_event: self.store.last_event()?,
+        })))
+    }
+
+    fn problems(&self, free: u64) -> Vec<String> {
+        let mut problems = Vec::new();
+        if let Link::Down(reason) = &self.link {
+            problems.push(format!("no runner: {reason}"));
+        }
+        if let Some(trouble) = &self.trouble {
+            problems.push(trouble.error.to_string());
+        }
+        let least = self.settings.min_free_bytes;
+        if free < least {
+            problems.push(Refusal::DiskFull { free, least }.to_string());
+        }
+        problems
+    }
+}
+
+/// The exit status of an end that no attempt tells of.
+fn fallback_code(state: State) -> i32 {
+    match state {
+        State::Succeeded => 0,
+        State::TimedOut => crate::task::Outcome::TimedOut.exit_code(),
+        State::Cancelled => crate::task::Outcome::Cancelled.exit_code(),
+        State::Interrupted => crate::task::Outcome::Interrupted.exit_code(),
+        State::Failed | State::Queued | State::Scheduled | State::Held | State::Waiting | State::Running => 1,
+    }
+}

@@ -1,0 +1,139 @@
+//! What the runner tells of attempts: they started, they ended.
+
+use std::time::Duration;
+
+use super::outbox::Order;
+use super::settle::Interruption;
+use super::{Engine, link};
+use crate::executor::{Cause, End, Executor, ExitStatus, Report};
+use crate::store::{self, Store};
+use crate::task::{Attempt, AttemptKey, Outcome, Stop, Timestamp};
+
+/// How long a start may stay unwritten: a short task then costs no commit for it, its end brings it along.
+const NOTE_DELAY: Duration = Duration::from_millis(50);
+
+/// A process that started.
+pub(super) struct Note {
+    pid: i32,
+    pid_start: u64,
+    started_at: Timestamp,
+    write_at: Timestamp,
+}
+
+impl Note {
+    pub(super) fn process(&self) -> (i32, u64) {
+        (self.pid, self.pid_start)
+    }
+}
+
+impl<S: Store, E: Executor> Engine<S, E> {
+    pub(super) fn report(&mut self, now: Timestamp, report: &Report) -> store::Result<()> {
+        match report {
+            Report::Linked { runner, boot, known } => self.linked(now, runner, boot, known),
+            Report::Lost { reason } => {
+                tracing::warn!(reason, "the runner is gone");
+                self.link = link::Link::lost(reason);
+                Ok(())
+            }
+            Report::Started { key, pid, pid_start, at } => {
+                let note = Note { pid: *pid, pid_start: *pid_start, started_at: *at, write_at: now + NOTE_DELAY };
+                self.started(*key, note);
+                Ok(())
+            }
+            Report::Ended { key, end } => self.ended(now, *key, end),
+            Report::Swept { keys } => keys.iter().try_for_each(|key| self.interrupted(now, *key)),
+        }
+    }
+
+    fn started(&mut self, key: AttemptKey, note: Note) {
+        let Some(open) = self.memory.open.get_mut(&key) else {
+            tracing::error!(attempt = %key, "an attempt runs that nobody claimed; it is stopped");
+            self.outbox.orders.push(Order::Stop(key, Stop::default()));
+            return;
+        };
+        if open.process.is_none() {
+            self.notes.entry(key).or_insert(note);
+        }
+    }
+
+    /// When the oldest unwritten start is to be written.
+    pub(super) fn next_note(&self) -> Option<Timestamp> {
+        self.notes.values().map(|note| note.write_at).min()
+    }
+
+    /// Writes the starts of what still runs; they ride along with any commit.
+    pub(super) fn write_notes(&mut self) -> store::Result<()> {
+        for (key, note) in &self.notes {
+            if let Some(open) = self.memory.open.get_mut(key) {
+                self.store.note_started(*key, note.pid, note.pid_start, note.started_at)?;
+                open.process = Some(note.process());
+                self.dirty = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// An end that is told twice counts once, and is acknowledged twice.
+    fn ended(&mut self, now: Timestamp, key: AttemptKey, end: &End) -> store::Result<()> {
+        self.outbox.acknowledged.push(key);
+        if !self.memory.open.contains_key(&key) {
+            return Ok(());
+        }
+        let (Some(task), Some(attempt)) = (self.store.task(key.task)?, self.store.attempt(key)?) else {
+            return Ok(());
+        };
+        let outcome = outcome(end, task.cancelling);
+        let note = self.notes.get(&key);
+        let attempt = Attempt {
+            pid: attempt.pid.or(note.map(|note| note.pid)),
+            pid_start: attempt.pid_start.or(note.map(|note| note.pid_start)),
+            started_at: end.started_at.or(attempt.started_at).or(note.map(|note| note.started_at)),
+            ended_at: Some(end.ended_at),
+            outcome: Some(outcome.clone()),
+            cost: end.cost,
+            ..attempt
+        };
+        self.store.end_attempt(key.task, &attempt)?;
+        let interruption = if end.cause == Cause::Drained { Interruption::Drained } else { Interruption::Counts };
+        self.settle(now, &task, key, outcome, interruption)
+    }
+
+    /// An attempt whose runner is gone, and nothing of it is left.
+    fn interrupted(&mut self, now: Timestamp, key: AttemptKey) -> store::Result<()> {
+        if !self.memory.open.contains_key(&key) {
+            return Ok(());
+        }
+        let (Some(task), Some(attempt)) = (self.store.task(key.task)?, self.store.attempt(key)?) else {
+            return Ok(());
+        };
+        let outcome = if task.cancelling { Outcome::Cancelled } else { Outcome::Interrupted };
+        let note = self.notes.get(&key);
+        let attempt = Attempt {
+            pid: attempt.pid.or(note.map(|note| note.pid)),
+            pid_start: attempt.pid_start.or(note.map(|note| note.pid_start)),
+            started_at: attempt.started_at.or(note.map(|note| note.started_at)),
+            ended_at: Some(now),
+            outcome: Some(outcome.clone()),
+            ..attempt
+        };
+        self.store.end_attempt(key.task, &attempt)?;
+        self.settle(now, &task, key, outcome, Interruption::Counts)
+    }
+}
+
+/// What an end means: who ended it decides before what its process came to.
+fn outcome(end: &End, cancelling: bool) -> Outcome {
+    match (end.cause, &end.status) {
+        (Cause::Timeout, _) => Outcome::TimedOut,
+        (Cause::Stopped, _) => Outcome::Cancelled,
+        (Cause::Drained, _) if cancelling => Outcome::Cancelled,
+        (Cause::Drained, _) => Outcome::Interrupted,
+        (Cause::Itself, ExitStatus::Exited(code)) => Outcome::Exited { code: *code },
+        (Cause::Itself, ExitStatus::Signalled { signal, core_dumped }) => {
+            Outcome::Signalled { signal: *signal, core_dumped: *core_dumped }
+        }
+        (Cause::Itself, ExitStatus::NotStarted { reason, code }) => {
+            Outcome::NotStarted { reason: reason.clone(), code: *code }
+        }
+    }
+}
