@@ -6,6 +6,7 @@ use std::io;
 
 use super::source::{Key, Position, Source};
 use super::units::UnitError;
+use crate::task::NameError;
 
 /// How many faults a message lists; a file of another kind can have thousands.
 const MOST_PRINTED: usize = 50;
@@ -139,10 +140,8 @@ pub enum Reason {
         hint: String,
     },
     /// The name of a queue is not one.
-    #[error(
-        "the name of a queue is 1 to 64 of the characters a-z 0-9 . _ -, a letter or digit first"
-    )]
-    QueueName,
+    #[error("is not the name of a queue")]
+    QueueName(#[source] NameError),
     /// The value is of another kind.
     #[error("needs {wanted}, not {found}")]
     Wrong {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use super::error::{Fault, Reason, hint};
 use super::leaf::{Count, Leaf, Limit, Nice, Size, Span, wrong};
-use super::names::{AbsolutePath, GroupName, StopSignal};
+use super::names::{AbsolutePath, GroupName};
 use super::source::{Key, Position, Source, Sourced};
-use super::words::{Format, Level, OnInterrupt, RootTasks, Slots};
-use super::yaml::{Node, Value, parse};
+use super::words::{Format, Interrupted, Level, RootTasks, Slots};
+use super::yaml::{Name, Node, Value, parse};
+use crate::task::{QueueName, Signal};
 
 /// A value that may be missing.
 pub(super) type Maybe<T> = Option<Sourced<T>>;
@@ -26,10 +27,7 @@ pub(super) trait Slot: Default {
 impl<T: Leaf> Slot for Maybe<T> {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Self {
         match T::read(&node.value) {
-            Ok(value) => Some(Sourced {
-                value,
-                source: reader.source(Some(node.at)),
-            }),
+            Ok(value) => Some(Sourced { value, source: reader.source(Some(node.at)) }),
             Err(reason) => {
                 reader.fault(reason, node.at);
                 None
@@ -131,11 +129,11 @@ section! {
     /// What holds for a task that does not say otherwise.
     TasksFragment {
         timeout: Maybe<Limit<Span<1, CENTURY>>>,
-        stop_signal: Maybe<StopSignal>,
+        stop_signal: Maybe<Signal>,
         stop_grace: Maybe<Grace>,
-        output_cap: Maybe<Limit<Size<0>>>,
+        output_cap: Maybe<Size<0>>,
         nice: Maybe<Nice>,
-        on_interrupt: Maybe<OnInterrupt>,
+        on_interrupt: Maybe<Interrupted>,
         interruptions: Maybe<Count<1, 1_000_000>>,
         limits: LimitsFragment,
     }
@@ -157,7 +155,6 @@ section! {
     QueueFragment {
         slots: Maybe<Limit<Count<1, 65_536>>>,
         max_length: Maybe<Limit<Count<1, { u32::MAX }>>>,
-        paused: Maybe<bool>,
         breaker: BreakerFragment,
     }
 }
@@ -215,19 +212,19 @@ section! {
 
 /// The queues by name.
 #[derive(Debug, Default)]
-pub(super) struct QueuesFragment(pub(super) BTreeMap<String, QueueFragment>);
+pub(super) struct QueuesFragment(pub(super) BTreeMap<QueueName, QueueFragment>);
 
 impl Slot for QueuesFragment {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Self {
         let mut queues = Self::default();
         for (name, node) in reader.entries(node) {
             reader.enter(&name.text);
-            if !is_queue_name(&name.text) {
-                reader.fault(Reason::QueueName, name.at);
+            // A queue with a name that is none is read all the same, for the faults in it.
+            let queue = QueueFragment::read(node, reader);
+            match name.text.parse() {
+                Ok(name) => drop(queues.0.insert(name, queue)),
+                Err(cause) => reader.fault(Reason::QueueName(cause), name.at),
             }
-            queues
-                .0
-                .insert(name.text.clone(), QueueFragment::read(node, reader));
             reader.leave();
         }
         queues
@@ -240,35 +237,16 @@ impl Slot for QueuesFragment {
     }
 }
 
-fn is_queue_name(name: &str) -> bool {
-    let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
-    name.len() <= 64
-        && name.bytes().next().is_some_and(plain)
-        && name.bytes().all(|c| plain(c) || b"._-".contains(&c))
-}
-
 /// Reads the bytes of one file, noting every fault.
 pub(super) fn read(path: &Arc<Path>, bytes: &[u8], faults: &mut Vec<Fault>) -> Fragment {
-    let mut reader = Reader {
-        path,
-        key: Key::default(),
-        faults,
-    };
+    let mut reader = Reader { path, key: Key::default(), faults };
     let (root, form) = parse(bytes);
     for fault in form {
-        let key = fault
-            .key
-            .iter()
-            .fold(Key::default(), |key, part| key.join(part));
+        let key = fault.key.iter().fold(Key::default(), |key, part| key.join(part));
         let source = reader.source(fault.at);
-        reader.faults.push(Fault {
-            source,
-            key,
-            reason: fault.reason,
-        });
+        reader.faults.push(Fault { source, key, reason: fault.reason });
     }
-    root.map(|root| Fragment::read(&root, &mut reader))
-        .unwrap_or_default()
+    root.map(|root| Fragment::read(&root, &mut reader)).unwrap_or_default()
 }
 
 /// Where the reading stands, and what was found wrong so far.
@@ -279,7 +257,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn entries<'n>(&mut self, node: &'n Node) -> &'n [(super::yaml::Name, Node)] {
+    fn entries<'n>(&mut self, node: &'n Node) -> &'n [(Name, Node)] {
         match &node.value {
             Value::Mapping(entries) => entries,
             Value::Null => &[],
@@ -299,18 +277,11 @@ impl Reader<'_> {
     }
 
     fn source(&self, position: Option<Position>) -> Source {
-        Source::File {
-            path: Arc::clone(self.path),
-            position,
-        }
+        Source::File { path: Arc::clone(self.path), position }
     }
 
     fn fault(&mut self, reason: Reason, at: Position) {
-        let fault = Fault {
-            source: self.source(Some(at)),
-            key: self.key.clone(),
-            reason,
-        };
+        let fault = Fault { source: self.source(Some(at)), key: self.key.clone(), reason };
         self.faults.push(fault);
     }
 }

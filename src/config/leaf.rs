@@ -34,10 +34,7 @@ pub(super) fn wrong(wanted: &str, found: &Value) -> Reason {
         Value::List => "a list".to_owned(),
         Value::Mapping(_) => "a section".to_owned(),
     };
-    Reason::Wrong {
-        wanted: wanted.to_owned(),
-        found,
-    }
+    Reason::Wrong { wanted: wanted.to_owned(), found }
 }
 
 /// Enough of a text to recognise it in a message.
@@ -50,18 +47,9 @@ fn shortened(text: &str) -> String {
     short
 }
 
-fn within<T: PartialOrd + Copy>(
-    value: T,
-    least: T,
-    most: T,
-    print: impl Fn(T) -> String,
-) -> Result<T, Reason> {
+fn within<T: PartialOrd + Copy>(value: T, least: T, most: T, print: impl Fn(T) -> String) -> Result<T, Reason> {
     if value < least || value > most {
-        return Err(Reason::Range {
-            least: print(least),
-            most: print(most),
-            found: print(value),
-        });
+        return Err(Reason::Range { least: print(least), most: print(most), found: print(value) });
     }
     Ok(value)
 }
@@ -77,12 +65,8 @@ impl<const LEAST: u32, const MOST: u32> Leaf for Count<LEAST, MOST> {
         let Value::Integer(number) = *value else {
             return Err(wrong(Self::WANTED, value));
         };
-        let number = within(number, LEAST.into(), MOST.into(), |number| {
-            number.to_string()
-        })?;
-        u32::try_from(number)
-            .map(Self)
-            .map_err(|_| wrong(Self::WANTED, value))
+        let number = within(number, LEAST.into(), MOST.into(), |number| number.to_string())?;
+        u32::try_from(number).map(Self).map_err(|_| wrong(Self::WANTED, value))
     }
 
     fn json(&self) -> serde_json::Value {
@@ -98,7 +82,7 @@ impl<const LEAST: u32, const MOST: u32> fmt::Display for Count<LEAST, MOST> {
 
 /// A priority for the CPU as setpriority(2) takes it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Nice(pub(super) i8);
+pub(super) struct Nice(pub(super) i32);
 
 impl Leaf for Nice {
     const WANTED: &'static str = "a whole number from -20 to 19";
@@ -108,9 +92,7 @@ impl Leaf for Nice {
             return Err(wrong(Self::WANTED, value));
         };
         let number = within(number, -20, 19, |number| number.to_string())?;
-        i8::try_from(number)
-            .map(Self)
-            .map_err(|_| wrong(Self::WANTED, value))
+        i32::try_from(number).map(Self).map_err(|_| wrong(Self::WANTED, value))
     }
 
     fn json(&self) -> serde_json::Value {
@@ -133,13 +115,8 @@ impl<const LEAST: u64> Leaf for Size<LEAST> {
 
     fn read(value: &Value) -> Result<Self, Reason> {
         let bytes = match value {
-            Value::Integer(number) => {
-                u64::try_from(*number).map_err(|_| wrong(Self::WANTED, value))?
-            }
-            Value::Text(text) => parse_size(text).map_err(|cause| Reason::Unit {
-                wanted: Self::WANTED,
-                cause,
-            })?,
+            Value::Integer(number) => u64::try_from(*number).map_err(|_| wrong(Self::WANTED, value))?,
+            Value::Text(text) => parse_size(text).map_err(|cause| Reason::Unit { wanted: Self::WANTED, cause })?,
             Value::Null | Value::Bool(_) | Value::Float(_) | Value::List | Value::Mapping(_) => {
                 return Err(wrong(Self::WANTED, value));
             }
@@ -162,6 +139,12 @@ impl<const LEAST: u64> fmt::Display for Size<LEAST> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Span<const LEAST: u64, const MOST: u64>(pub(super) Duration);
 
+impl<const LEAST: u64, const MOST: u64> Span<LEAST, MOST> {
+    pub(super) fn milliseconds(self) -> u64 {
+        u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
 impl<const LEAST: u64, const MOST: u64> Leaf for Span<LEAST, MOST> {
     const WANTED: &'static str = "a duration such as 90s or 1h30m";
 
@@ -169,16 +152,13 @@ impl<const LEAST: u64, const MOST: u64> Leaf for Span<LEAST, MOST> {
         let Value::Text(text) = value else {
             return Err(wrong(Self::WANTED, value));
         };
-        let span = parse_duration(text).map_err(|cause| Reason::Unit {
-            wanted: Self::WANTED,
-            cause,
-        })?;
+        let span = parse_duration(text).map_err(|cause| Reason::Unit { wanted: Self::WANTED, cause })?;
         let (least, most) = (Duration::from_millis(LEAST), Duration::from_millis(MOST));
         within(span, least, most, format_duration).map(Self)
     }
 
     fn json(&self) -> serde_json::Value {
-        json!(u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX))
+        json!(self.milliseconds())
     }
 }
 
@@ -192,6 +172,13 @@ impl<const LEAST: u64, const MOST: u64> fmt::Display for Span<LEAST, MOST> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limit<T>(pub(super) Option<T>);
 
+impl<const LEAST: u32, const MOST: u32> Limit<Count<LEAST, MOST>> {
+    /// The bound in 64 bits.
+    pub(super) fn wide(self) -> Option<u64> {
+        self.0.map(|count| count.0.into())
+    }
+}
+
 impl<T: Leaf> Leaf for Limit<T> {
     const WANTED: &'static str = T::WANTED;
 
@@ -204,9 +191,7 @@ impl<T: Leaf> Leaf for Limit<T> {
             | Value::Float(_)
             | Value::Text(_)
             | Value::List
-            | Value::Mapping(_) => T::read(value)
-                .map(|value| Self(Some(value)))
-                .map_err(or_none),
+            | Value::Mapping(_) => T::read(value).map(|value| Self(Some(value))).map_err(or_none),
         }
     }
 
@@ -218,10 +203,7 @@ impl<T: Leaf> Leaf for Limit<T> {
 /// Tells that the word `none` is accepted too.
 fn or_none(reason: Reason) -> Reason {
     match reason {
-        Reason::Wrong { wanted, found } => Reason::Wrong {
-            wanted: format!("{wanted}, or none"),
-            found,
-        },
+        Reason::Wrong { wanted, found } => Reason::Wrong { wanted: format!("{wanted}, or none"), found },
         other => other,
     }
 }
@@ -232,20 +214,5 @@ impl<T: fmt::Display> fmt::Display for Limit<T> {
             Some(value) => value.fmt(out),
             None => out.write_str("none"),
         }
-    }
-}
-
-impl Leaf for bool {
-    const WANTED: &'static str = "true or false";
-
-    fn read(value: &Value) -> Result<Self, Reason> {
-        match value {
-            Value::Bool(flag) => Ok(*flag),
-            other => Err(wrong(Self::WANTED, other)),
-        }
-    }
-
-    fn json(&self) -> serde_json::Value {
-        json!(self)
     }
 }

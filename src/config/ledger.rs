@@ -16,11 +16,7 @@ pub(super) struct Ledger<'a> {
 
 impl<'a> Ledger<'a> {
     pub(super) fn new(faults: &'a mut Vec<Fault>) -> Self {
-        Self {
-            key: Key::default(),
-            values: Vec::new(),
-            faults,
-        }
+        Self { key: Key::default(), values: Vec::new(), faults }
     }
 
     /// What was settled, in order.
@@ -47,27 +43,14 @@ impl<'a> Ledger<'a> {
     }
 
     fn settle<T: Leaf>(&mut self, name: &str, said: Maybe<T>, default: T, effect: Effect) -> T {
-        let Sourced { value, source } = said.unwrap_or(Sourced {
-            value: default,
-            source: Source::Default,
-        });
+        let Sourced { value, source } = said.unwrap_or(Sourced { value: default, source: Source::Default });
         let key = self.key.join(name);
-        self.values.push(Entry {
-            key,
-            text: value.to_string(),
-            json: value.json(),
-            source,
-            effect,
-        });
+        self.values.push(Entry { key, text: value.to_string(), json: value.json(), source, effect });
         value
     }
 
     /// Notes what is wrong between two values.
     pub(super) fn fault(&mut self, name: &str, source: Source, reason: Reason) {
-        self.faults.push(Fault {
-            source,
-            key: self.key.join(name),
-            reason,
-        });
+        self.faults.push(Fault { source, key: self.key.join(name), reason });
     }
 }

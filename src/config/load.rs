@@ -62,11 +62,7 @@ pub fn load(environment: &Environment, flags: &Flags) -> Result<Settings, Config
         cores: environment.cores,
     };
     let settings = resolve(merged, host, files, &mut faults);
-    if faults.is_empty() {
-        Ok(settings)
-    } else {
-        Err(ConfigError::new(faults))
-    }
+    if faults.is_empty() { Ok(settings) } else { Err(ConfigError::new(faults)) }
 }
 
 /// A file that may be there.
@@ -79,33 +75,22 @@ struct Candidate {
 fn candidates(environment: &Environment, flags: &Flags, faults: &mut Vec<Fault>) -> Vec<Candidate> {
     let variable = || environment.variable("TASKDAEMON_CONFIG").map(PathBuf::from);
     if let Some(path) = flags.config.clone().or_else(variable) {
-        return vec![Candidate {
-            path: path.into(),
-            named: true,
-        }];
+        return vec![Candidate { path: path.into(), named: true }];
     }
     let directory = environment.config_directory();
-    let mut found = vec![Candidate {
-        path: directory.join("config.yml").into(),
-        named: false,
-    }];
+    let mut found = vec![Candidate { path: directory.join("config.yml").into(), named: false }];
     let drop_ins = drop_ins(&directory.join("config.d"), environment, faults);
-    found.extend(drop_ins.into_iter().map(|path| Candidate {
-        path: path.into(),
-        named: true,
-    }));
+    found.extend(drop_ins.into_iter().map(|path| Candidate { path: path.into(), named: true }));
     found
 }
 
 /// The `*.yml` files of `config.d` in lexical order; hidden ones are an editor's, not meant.
 fn drop_ins(directory: &Path, environment: &Environment, faults: &mut Vec<Fault>) -> Vec<PathBuf> {
-    let listed = fs::metadata(directory)
-        .map_err(Reason::Unreadable)
-        .and_then(|found| {
-            trusted(environment, found.uid(), found.mode())?;
-            let entries = fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-            entries.map_err(Reason::Unreadable)
-        });
+    let listed = fs::metadata(directory).map_err(Reason::Unreadable).and_then(|found| {
+        trusted(environment, found.uid(), found.mode())?;
+        let entries = fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        entries.map_err(Reason::Unreadable)
+    });
     let mut paths: Vec<PathBuf> = match listed {
         Ok(entries) => entries.into_iter().map(|entry| entry.path()).collect(),
         Err(Reason::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -115,9 +100,7 @@ fn drop_ins(directory: &Path, environment: &Environment, faults: &mut Vec<Fault>
         }
     };
     paths.retain(|path| {
-        let hidden = path
-            .file_name()
-            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         !hidden && path.extension().is_some_and(|extension| extension == "yml")
     });
     paths.sort();
@@ -128,11 +111,7 @@ impl Candidate {
     fn read(&self, environment: &Environment, faults: &mut Vec<Fault>) -> Option<Vec<u8>> {
         match self.bytes(environment) {
             Ok(bytes) => Some(bytes),
-            Err(Reason::Unreadable(error))
-                if error.kind() == io::ErrorKind::NotFound && !self.named =>
-            {
-                None
-            }
+            Err(Reason::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound && !self.named => None,
             Err(reason) => {
                 faults.push(whole_file(&self.path, reason));
                 None
@@ -149,22 +128,15 @@ impl Candidate {
         trusted(environment, found.uid(), found.mode())?;
         let mut bytes = Vec::new();
         // One byte more than the bound is enough to see that it is exceeded.
-        let most = u64::try_from(MAX_BYTES)
-            .unwrap_or(u64::MAX)
-            .saturating_add(1);
-        file.take(most)
-            .read_to_end(&mut bytes)
-            .map_err(Reason::Unreadable)?;
+        let most = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+        file.take(most).read_to_end(&mut bytes).map_err(Reason::Unreadable)?;
         Ok(bytes)
     }
 }
 
 /// Opens without waiting, so that a pipe in the file's place cannot hold the start up.
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY)
-        .open(path)
+    OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY).open(path)
 }
 
 /// Refuses what somebody else could have written: the configuration decides what runs as whom.
@@ -174,40 +146,21 @@ fn trusted(environment: &Environment, owner: u32, mode: u32) -> Result<(), Reaso
     }
     let (ours, wanted) = match environment.mode {
         Mode::System => (owner == 0, "root".to_owned()),
-        Mode::User => (
-            owner == 0 || owner == environment.uid,
-            format!("user {} or root", environment.uid),
-        ),
+        Mode::User => (owner == 0 || owner == environment.uid, format!("user {} or root", environment.uid)),
     };
-    if ours {
-        Ok(())
-    } else {
-        Err(Reason::ForeignOwner { owner, wanted })
-    }
+    if ours { Ok(()) } else { Err(Reason::ForeignOwner { owner, wanted }) }
 }
 
 fn whole_file(path: &Arc<Path>, reason: Reason) -> Fault {
-    let source = Source::File {
-        path: Arc::clone(path),
-        position: None,
-    };
-    Fault {
-        source,
-        key: Key::default(),
-        reason,
-    }
+    let source = Source::File { path: Arc::clone(path), position: None };
+    Fault { source, key: Key::default(), reason }
 }
 
 fn from_environment(environment: &Environment, faults: &mut Vec<Fault>) -> Fragment {
     let mut said = Fragment::default();
     let mut path = |name: &'static str, key: &str| {
         let source = Source::Environment(name);
-        checked(
-            AbsolutePath::new(Path::new(environment.variable(name)?)),
-            source,
-            &["paths", key],
-            faults,
-        )
+        checked(AbsolutePath::new(Path::new(environment.variable(name)?)), source, &["paths", key], faults)
     };
     said.paths.state_directory = path("TASKDAEMON_STATE_DIRECTORY", "state_directory");
     said.paths.runtime_directory = path("TASKDAEMON_RUNTIME_DIRECTORY", "runtime_directory");
@@ -223,32 +176,13 @@ fn from_environment(environment: &Environment, faults: &mut Vec<Fault>) -> Fragm
 fn from_flags(flags: &Flags, faults: &mut Vec<Fault>) -> Fragment {
     let mut said = Fragment::default();
     let mut path = |path: &Option<PathBuf>, flag: &'static str, key: &str| {
-        checked(
-            AbsolutePath::new(path.as_ref()?),
-            Source::Flag(flag),
-            &["paths", key],
-            faults,
-        )
+        checked(AbsolutePath::new(path.as_ref()?), Source::Flag(flag), &["paths", key], faults)
     };
-    said.paths.state_directory = path(
-        &flags.state_directory,
-        "--state-directory",
-        "state_directory",
-    );
-    said.paths.runtime_directory = path(
-        &flags.runtime_directory,
-        "--runtime-directory",
-        "runtime_directory",
-    );
+    said.paths.state_directory = path(&flags.state_directory, "--state-directory", "state_directory");
+    said.paths.runtime_directory = path(&flags.runtime_directory, "--runtime-directory", "runtime_directory");
     said.paths.socket = path(&flags.socket, "--socket", "socket");
-    said.log.level = flags.log_level.map(|value| Sourced {
-        value,
-        source: Source::Flag("--log-level"),
-    });
-    said.log.format = flags.log_format.map(|value| Sourced {
-        value,
-        source: Source::Flag("--log-format"),
-    });
+    said.log.level = flags.log_level.map(|value| Sourced { value, source: Source::Flag("--log-level") });
+    said.log.format = flags.log_format.map(|value| Sourced { value, source: Source::Flag("--log-format") });
     if let Some(slots) = flags.slots {
         let slots = Slots::read(&Value::Integer(slots.into()));
         said.host.slots = checked(slots, Source::Flag("--slots"), &["host", "slots"], faults);
@@ -256,21 +190,12 @@ fn from_flags(flags: &Flags, faults: &mut Vec<Fault>) -> Fragment {
     said
 }
 
-fn checked<T>(
-    value: Result<T, Reason>,
-    source: Source,
-    key: &[&str],
-    faults: &mut Vec<Fault>,
-) -> Maybe<T> {
+fn checked<T>(value: Result<T, Reason>, source: Source, key: &[&str], faults: &mut Vec<Fault>) -> Maybe<T> {
     match value {
         Ok(value) => Some(Sourced { value, source }),
         Err(reason) => {
             let key = key.iter().fold(Key::default(), |key, part| key.join(part));
-            faults.push(Fault {
-                source,
-                key,
-                reason,
-            });
+            faults.push(Fault { source, key, reason });
             None
         }
     }

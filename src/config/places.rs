@@ -43,8 +43,7 @@ impl Environment {
     #[must_use]
     pub fn of_process(mode: Mode) -> Self {
         let cores = thread::available_parallelism().ok();
-        let cores =
-            cores.and_then(|cores| NonZeroU32::try_from(u32::try_from(cores.get()).ok()?).ok());
+        let cores = cores.and_then(|cores| NonZeroU32::try_from(u32::try_from(cores.get()).ok()?).ok());
         Self {
             mode,
             uid: nix::unistd::geteuid().as_raw(),
@@ -94,21 +93,13 @@ impl Environment {
         let list = self.variable(name)?;
         let first = list.as_encoded_bytes().split(|byte| *byte == b':').next()?;
         let path = absolute(OsStr::from_bytes(first))?;
-        Some(Sourced {
-            value: path.to_owned(),
-            source: Source::Environment(name),
-        })
+        Some(Sourced { value: path.to_owned(), source: Source::Environment(name) })
     }
 
     /// A directory of the XDG Base Directory Specification, which ignores relative paths.
     fn user_directory(&self, variable: &str, below_home: &str) -> PathBuf {
-        let named = self
-            .variable(variable)
-            .and_then(absolute)
-            .map(Path::to_owned);
-        named
-            .unwrap_or_else(|| self.home().join(below_home))
-            .join(NAME)
+        let named = self.variable(variable).and_then(absolute).map(Path::to_owned);
+        named.unwrap_or_else(|| self.home().join(below_home)).join(NAME)
     }
 
     /// `$XDG_RUNTIME_DIR`, else `/run/user/UID` where it is ours, else a directory of our own
@@ -121,10 +112,7 @@ impl Environment {
         if fs::metadata(&usual).is_ok_and(|found| found.is_dir() && found.uid() == self.uid) {
             return usual.join(NAME);
         }
-        let temporary = self
-            .variable("TMPDIR")
-            .and_then(absolute)
-            .map(Path::to_owned);
+        let temporary = self.variable("TMPDIR").and_then(absolute).map(Path::to_owned);
         let temporary = temporary.unwrap_or_else(|| self.root.join("tmp"));
         temporary.join(format!("{NAME}-{}", self.uid))
     }
@@ -145,10 +133,7 @@ fn absolute(path: &OsStr) -> Option<&Path> {
 }
 
 fn by_default(path: PathBuf) -> Sourced<PathBuf> {
-    Sourced {
-        value: path,
-        source: Source::Default,
-    }
+    Sourced { value: path, source: Source::Default }
 }
 
 #[cfg(test)]
@@ -165,10 +150,7 @@ mod tests {
             mode,
             uid: nix::unistd::geteuid().as_raw(),
             cores: NonZeroU32::MIN,
-            variables: variables
-                .iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect::<BTreeMap<_, _>>(),
+            variables: variables.iter().map(|(name, value)| (name.into(), value.into())).collect::<BTreeMap<_, _>>(),
             root: root.to_owned(),
         }
     }
@@ -177,44 +159,24 @@ mod tests {
     fn system_mode_uses_the_places_of_the_file_system_hierarchy() {
         let around = environment(Mode::System, Path::new("/"), &[("XDG_STATE_HOME", "/x")]);
         assert_eq!(around.config_directory(), PathBuf::from("/etc/taskdaemon"));
-        assert_eq!(
-            around.state_directory().value,
-            PathBuf::from("/var/lib/taskdaemon")
-        );
-        assert_eq!(
-            around.runtime_directory().value,
-            PathBuf::from("/run/taskdaemon")
-        );
+        assert_eq!(around.state_directory().value, PathBuf::from("/var/lib/taskdaemon"));
+        assert_eq!(around.runtime_directory().value, PathBuf::from("/run/taskdaemon"));
     }
 
     #[test]
     fn user_mode_follows_xdg_and_ignores_relative_paths() {
-        let variables = [
-            ("HOME", "/home/u"),
-            ("XDG_CONFIG_HOME", "/c"),
-            ("XDG_STATE_HOME", "s"),
-            ("XDG_RUNTIME_DIR", "/r"),
-        ];
+        let variables =
+            [("HOME", "/home/u"), ("XDG_CONFIG_HOME", "/c"), ("XDG_STATE_HOME", "s"), ("XDG_RUNTIME_DIR", "/r")];
         let around = environment(Mode::User, Path::new("/"), &variables);
         assert_eq!(around.config_directory(), PathBuf::from("/c/taskdaemon"));
-        assert_eq!(
-            around.state_directory().value,
-            PathBuf::from("/home/u/.local/state/taskdaemon")
-        );
-        assert_eq!(
-            around.runtime_directory().value,
-            PathBuf::from("/r/taskdaemon")
-        );
+        assert_eq!(around.state_directory().value, PathBuf::from("/home/u/.local/state/taskdaemon"));
+        assert_eq!(around.runtime_directory().value, PathBuf::from("/r/taskdaemon"));
     }
 
     #[test]
     fn without_xdg_runtime_dir_it_is_run_user_where_that_is_ours_else_a_name_of_our_own() {
         let root = tempfile::tempdir().unwrap();
-        let around = environment(
-            Mode::User,
-            root.path(),
-            &[("HOME", "/home/u"), ("TMPDIR", "/t")],
-        );
+        let around = environment(Mode::User, root.path(), &[("HOME", "/home/u"), ("TMPDIR", "/t")]);
         let own = PathBuf::from(format!("/t/taskdaemon-{}", around.uid));
         assert_eq!(around.runtime_directory().value, own);
 
@@ -225,10 +187,7 @@ mod tests {
 
     #[test]
     fn the_directories_of_the_service_manager_come_before_the_built_in_ones() {
-        let variables = [
-            ("STATE_DIRECTORY", "/srv/a:/srv/b"),
-            ("RUNTIME_DIRECTORY", "/run/x"),
-        ];
+        let variables = [("STATE_DIRECTORY", "/srv/a:/srv/b"), ("RUNTIME_DIRECTORY", "/run/x")];
         let around = environment(Mode::System, Path::new("/"), &variables);
         let state = around.state_directory();
         assert_eq!(state.value, PathBuf::from("/srv/a"));

@@ -19,11 +19,7 @@ impl Settings {
             let Some((name, sections)) = entry.key.parts().split_last() else {
                 continue;
             };
-            let common = open
-                .iter()
-                .zip(sections)
-                .take_while(|(one, other)| one == other)
-                .count();
+            let common = open.iter().zip(sections).take_while(|(one, other)| one == other).count();
             for (depth, section) in sections.iter().enumerate().skip(common) {
                 text.push_str(&format!("{}{}:\n", "  ".repeat(depth), quoted(section)));
             }
@@ -58,9 +54,7 @@ fn insert(object: &mut Map<String, Value>, key: &[String], leaf: Value) {
             object.insert(name.clone(), leaf);
         }
         [section, rest @ ..] => {
-            let inner = object
-                .entry(section.clone())
-                .or_insert_with(|| Value::Object(Map::new()));
+            let inner = object.entry(section.clone()).or_insert_with(|| Value::Object(Map::new()));
             if let Value::Object(inner) = inner {
                 insert(inner, rest, leaf);
             }
@@ -72,23 +66,15 @@ fn insert(object: &mut Map<String, Value>, key: &[String], leaf: Value) {
 fn printed(entry: &Entry) -> String {
     match &entry.json {
         Value::String(_) => quoted(&entry.text),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            entry.text.clone()
-        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => entry.text.clone(),
     }
 }
 
 /// Quotes a text that YAML would otherwise take for something else.
 fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    let word =
-        text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/') && text.chars().all(plain);
-    if word
-        && !matches!(
-            text,
-            "true" | "false" | "null" | "yes" | "no" | "on" | "off"
-        )
-    {
+    let word = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/') && text.chars().all(plain);
+    if word && !matches!(text, "true" | "false" | "null" | "yes" | "no" | "on" | "off") {
         return text.to_owned();
     }
     // A JSON string is a double-quoted YAML scalar.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::source::{Key, Source};
-use super::words::{Format, Level, OnInterrupt, RootTasks};
+use super::words::{Format, Level, RootTasks};
+use crate::task::{Limits, OnInterrupt, QueueLimits, QueueName, Stop};
 
 /// The whole configuration. Each part of the daemon is given its own section, never this.
 #[derive(Debug, Clone)]
@@ -19,7 +20,7 @@ pub struct Settings {
     /// What holds for a task that does not say otherwise.
     pub tasks: Tasks,
     /// The queues by name; `default` is always among them.
-    pub queues: BTreeMap<String, Queue>,
+    pub queues: BTreeMap<QueueName, QueueLimits>,
     /// What is let in.
     pub intake: Intake,
     /// What is kept of finished tasks.
@@ -49,16 +50,11 @@ impl Settings {
     /// The keys that differ from `old` and take effect only when the daemon starts again.
     #[must_use]
     pub fn restart_needed(&self, old: &Self) -> Vec<Key> {
-        let of_old: BTreeMap<&Key, &Entry> =
-            old.values.iter().map(|entry| (&entry.key, entry)).collect();
+        let of_old: BTreeMap<&Key, &Entry> = old.values.iter().map(|entry| (&entry.key, entry)).collect();
         self.values
             .iter()
             .filter(|entry| entry.effect == Effect::Restart)
-            .filter(|entry| {
-                of_old
-                    .get(&entry.key)
-                    .is_none_or(|old| old.text != entry.text)
-            })
+            .filter(|entry| of_old.get(&entry.key).is_none_or(|old| old.text != entry.text))
             .map(|entry| entry.key.clone())
             .collect()
     }
@@ -120,61 +116,22 @@ pub struct Host {
 }
 
 /// Section `tasks`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tasks {
     /// How long an attempt may run.
     pub timeout: Option<Duration>,
-    /// The number of the signal that asks a task to end.
-    pub stop_signal: i32,
-    /// How long it then has before it is killed.
-    pub stop_grace: Duration,
+    /// How it is asked to end.
+    pub stop: Stop,
     /// How many bytes of its output are kept.
-    pub output_cap: Option<u64>,
+    pub output_cap: u64,
     /// Its priority for the CPU, setpriority(2): -20 to 19.
-    pub nice: i8,
+    pub nice: i32,
     /// What becomes of it when an attempt was cut off.
     pub on_interrupt: OnInterrupt,
     /// How many attempts may be cut off before it ends as *interrupted*.
     pub interruptions: u32,
-    /// Its limits of resources.
+    /// Its ceilings.
     pub limits: Limits,
-}
-
-/// Section `tasks.limits`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Time on the CPU, `RLIMIT_CPU`; at least a second.
-    pub cpu_time: Option<Duration>,
-    /// Bytes of memory.
-    pub memory: Option<u64>,
-    /// Open file descriptors, `RLIMIT_NOFILE`.
-    pub open_files: Option<u32>,
-    /// Processes.
-    pub processes: Option<u32>,
-    /// Bytes of the largest file it may write, `RLIMIT_FSIZE`.
-    pub file_size: Option<u64>,
-}
-
-/// Section `queues.NAME`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Queue {
-    /// How many slots its running tasks may fill; none where only `host.slots` bounds them.
-    pub slots: Option<u32>,
-    /// How many tasks may wait in it.
-    pub max_length: Option<u32>,
-    /// Whether it is paused when it comes to be.
-    pub paused: bool,
-    /// When it pauses by itself.
-    pub breaker: Option<Breaker>,
-}
-
-/// Section `queues.NAME.breaker`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Breaker {
-    /// How many failures in a row open it; at least one.
-    pub failures: u32,
-    /// How long it then waits before it lets one task try.
-    pub cooldown: Duration,
 }
 
 /// Section `intake`.
@@ -187,7 +144,7 @@ pub struct Intake {
     /// Bytes of the largest standard input of a task.
     pub max_stdin: u64,
     /// How many tasks that have not ended there may be.
-    pub max_tasks: Option<u32>,
+    pub max_tasks: Option<u64>,
 }
 
 /// Section `retention`.
@@ -196,7 +153,7 @@ pub struct Retention {
     /// How long a finished task is kept.
     pub max_age: Option<Duration>,
     /// How many finished tasks are kept.
-    pub max_tasks: Option<u32>,
+    pub max_tasks: Option<u64>,
     /// How many bytes of output all finished tasks may keep together.
     pub max_output: Option<u64>,
 }

@@ -5,11 +5,11 @@ use std::fs;
 use std::num::NonZeroU32;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use proptest::prelude::{any, proptest};
 
-use super::{Environment, Flags, Level, Mode, OnInterrupt, RootTasks, Settings, Source, load};
+use super::{Environment, Flags, Level, Mode, RootTasks, Settings, Source, load};
+use crate::task::{OnInterrupt, QueueName};
 
 /// A user's home of its own, with nothing in it.
 struct Home {
@@ -32,17 +32,11 @@ impl Home {
             ]),
             root: directory.path().to_owned(),
         };
-        Self {
-            directory,
-            environment,
-            flags: Flags::default(),
-        }
+        Self { directory, environment, flags: Flags::default() }
     }
 
     fn set(&mut self, variable: &str, value: impl Into<std::ffi::OsString>) {
-        self.environment
-            .variables
-            .insert(variable.into(), value.into());
+        self.environment.variables.insert(variable.into(), value.into());
     }
 
     /// Writes a file below the configuration directory.
@@ -62,67 +56,36 @@ impl Home {
     fn faults(&self) -> Vec<String> {
         let prefix = format!("{}/", self.environment.config_directory().display());
         let error = load(&self.environment, &self.flags).expect_err("refused");
-        error
-            .faults()
-            .iter()
-            .map(|fault| fault.to_string().replace(&prefix, ""))
-            .collect()
+        error.faults().iter().map(|fault| fault.to_string().replace(&prefix, "")).collect()
     }
 }
 
 fn shown(settings: &Settings) -> BTreeMap<String, String> {
-    settings
-        .values()
-        .iter()
-        .map(|entry| (entry.key.to_string(), entry.text.clone()))
-        .collect()
+    settings.values().iter().map(|entry| (entry.key.to_string(), entry.text.clone())).collect()
 }
 
 fn source_of(settings: &Settings, key: &str) -> Source {
-    settings
-        .values()
-        .iter()
-        .find(|entry| entry.key.to_string() == key)
-        .unwrap()
-        .source
-        .clone()
+    settings.values().iter().find(|entry| entry.key.to_string() == key).unwrap().source.clone()
 }
 
 #[test]
 fn without_any_file_the_defaults_hold() {
     let settings = Home::new().load();
     assert_eq!(settings.paths.state_directory, Path::new("/s/taskdaemon"));
-    assert_eq!(
-        settings.paths.socket,
-        Path::new("/r/taskdaemon/control.sock")
-    );
+    assert_eq!(settings.paths.socket, Path::new("/r/taskdaemon/control.sock"));
     assert_eq!(settings.host.slots, 4);
     assert_eq!(settings.tasks.on_interrupt, OnInterrupt::Retry);
     assert_eq!(settings.security.allow_root_tasks, RootTasks::Refused);
-    assert_eq!(settings.queues.keys().collect::<Vec<_>>(), ["default"]);
-    assert!(
-        settings
-            .values()
-            .iter()
-            .all(|entry| entry.source == Source::Default)
-    );
+    assert_eq!(settings.queues.keys().collect::<Vec<_>>(), [&QueueName::default()]);
+    assert!(settings.values().iter().all(|entry| entry.source == Source::Default));
 }
 
 #[test]
 fn later_files_then_the_environment_then_flags_win_and_each_source_is_remembered() {
     let mut home = Home::new();
-    let main = home.file(
-        "config.yml",
-        "log:\n  level: warn\nhost: {slots: 3}\nintake:\n  min_free: 1G\n",
-    );
-    let early = home.file(
-        "config.d/10-a.yml",
-        "host:\n  slots: 5\nqueues:\n  gpu: {slots: 1}\n",
-    );
-    let late = home.file(
-        "config.d/20-b.yml",
-        "host:\n  slots: 6\nqueues:\n  gpu: {max_length: 9}\n",
-    );
+    let main = home.file("config.yml", "log:\n  level: warn\nhost: {slots: 3}\nintake:\n  min_free: 1G\n");
+    let early = home.file("config.d/10-a.yml", "host:\n  slots: 5\nqueues:\n  gpu: {slots: 1}\n");
+    let late = home.file("config.d/20-b.yml", "host:\n  slots: 6\nqueues:\n  gpu: {max_length: 9}\n");
     home.file("config.d/30-c.yml.bak", "host:\n  slots: 7\n");
     home.file("config.d/.40-d.yml", "host:\n  slots: 8\n");
     home.set("TASKDAEMON_SOCKET", "/elsewhere/s.sock");
@@ -130,37 +93,17 @@ fn later_files_then_the_environment_then_flags_win_and_each_source_is_remembered
     home.flags.log_level = Some(Level::Trace);
 
     let settings = home.load();
-    assert_eq!(
-        settings.files().collect::<Vec<_>>(),
-        [main.as_path(), &early, &late]
-    );
+    assert_eq!(settings.files().collect::<Vec<_>>(), [main.as_path(), &early, &late]);
     assert_eq!(settings.host.slots, 6);
     assert_eq!(settings.intake.min_free, 1 << 30);
-    assert_eq!(
-        (
-            settings.queues["gpu"].slots,
-            settings.queues["gpu"].max_length
-        ),
-        (Some(1), Some(9))
-    );
+    let gpu = &settings.queues[&"gpu".parse().unwrap()];
+    assert_eq!((gpu.slots, gpu.max_length), (Some(1), Some(9)));
     assert_eq!(settings.paths.socket, Path::new("/elsewhere/s.sock"));
     assert_eq!(settings.log.level, Level::Trace);
-    assert_eq!(
-        source_of(&settings, "log.level"),
-        Source::Flag("--log-level")
-    );
-    assert_eq!(
-        source_of(&settings, "paths.socket"),
-        Source::Environment("TASKDAEMON_SOCKET")
-    );
-    assert_eq!(
-        source_of(&settings, "host.slots").to_string(),
-        format!("{}:2:10", late.display())
-    );
-    assert_eq!(
-        source_of(&settings, "intake.min_free").to_string(),
-        format!("{}:5:13", main.display())
-    );
+    assert_eq!(source_of(&settings, "log.level"), Source::Flag("--log-level"));
+    assert_eq!(source_of(&settings, "paths.socket"), Source::Environment("TASKDAEMON_SOCKET"));
+    assert_eq!(source_of(&settings, "host.slots").to_string(), format!("{}:2:10", late.display()));
+    assert_eq!(source_of(&settings, "intake.min_free").to_string(), format!("{}:5:13", main.display()));
 }
 
 #[test]
@@ -173,10 +116,7 @@ fn a_named_file_is_read_alone_and_must_exist() {
     assert_eq!(home.load().files().collect::<Vec<_>>(), [other]);
 
     home.flags.config = Some(home.environment.config_directory().join("missing.yml"));
-    assert_eq!(
-        home.faults(),
-        ["missing.yml: cannot be read: No such file or directory (os error 2)"]
-    );
+    assert_eq!(home.faults(), ["missing.yml: cannot be read: No such file or directory (os error 2)"]);
 }
 
 #[test]
@@ -204,10 +144,7 @@ security:
   allow_root_tasks: yes
 ",
     );
-    home.file(
-        "config.d/a.yml",
-        "colour: 1\nintake: {min_free: -1, max_tasks: 0}\n",
-    );
+    home.file("config.d/a.yml", "colour: 1\nintake: {min_free: -1, max_tasks: 0}\n");
     home.set("TASKDAEMON_STATE_DIRECTORY", "relative");
     home.set("TASKDAEMON_LOG_LEVEL", "loud");
     home.flags.slots = Some(0);
@@ -227,8 +164,7 @@ security:
             "config.yml:10:15: tasks.output_cap: needs a size such as 64M: \"parsecs\" is not a unit",
             "config.yml:11:11: tasks.limits: needs a section of keys, not a list",
             "config.yml:12:15: tasks.stop_grace: needs a duration such as 90s or 1h30m: \"fortnights\" is not a unit",
-            "config.yml:14:3: queues.GPU: the name of a queue is 1 to 64 of the characters a-z 0-9 . _ -, a letter \
-             or digit first",
+            "config.yml:14:3: queues.GPU: is not the name of a queue: queue name \"GPU\" must be 1 to 64 of a-z, 0-9, '.', '_' and '-', and start with a letter or a digit",
             "config.yml:15:15: queues.ok.slots: needs a whole number, or none, not the text \"many\"",
             "config.yml:15:52: queues.ok.breaker.cooldown: needs a duration such as 90s or 1h30m, not nothing",
             "config.yml:17:21: security.allow_root_tasks: needs no, or the words: yes, run tasks as root, not the \
@@ -249,19 +185,13 @@ fn a_file_that_is_not_yaml_is_told_beside_the_faults_of_the_others() {
     let faults = home.faults();
     assert_eq!(faults[0], "config.d/a.yml:1:15: is not valid UTF-8");
     assert_eq!(faults[1], "config.d/b.yml: is larger than 1048576 bytes");
-    assert!(
-        faults[2].starts_with("config.yml:2:1: log: is not valid YAML: "),
-        "{faults:?}"
-    );
+    assert!(faults[2].starts_with("config.yml:2:1: log: is not valid YAML: "), "{faults:?}");
 }
 
 #[test]
 fn running_tasks_as_root_takes_the_words() {
     let home = Home::new();
-    home.file(
-        "config.yml",
-        "security:\n  allow_root_tasks: yes, run tasks as root\n",
-    );
+    home.file("config.yml", "security:\n  allow_root_tasks: yes, run tasks as root\n");
     assert_eq!(home.load().security.allow_root_tasks, RootTasks::Allowed);
 }
 
@@ -294,10 +224,7 @@ fn in_system_mode_a_file_that_is_not_roots_is_refused() {
     }
     assert!(load(&home.environment, &home.flags).is_ok());
     std::os::unix::fs::chown(file, Some(4242), None).unwrap();
-    assert_eq!(
-        home.faults(),
-        ["config.yml: belongs to user 4242, and must belong to root"]
-    );
+    assert_eq!(home.faults(), ["config.yml: belongs to user 4242, and must belong to root"]);
 }
 
 #[test]
@@ -329,17 +256,11 @@ fn what_one_value_demands_of_another_is_checked() {
 #[test]
 fn a_breaker_exists_once_its_failures_are_said() {
     let home = Home::new();
-    home.file(
-        "config.yml",
-        "queues:\n  default: {breaker: {failures: 3}}\n  b: {breaker: {cooldown: 5m}}\n",
-    );
+    home.file("config.yml", "queues:\n  default: {breaker: {failures: 3}}\n  b: {breaker: {cooldown: 5m}}\n");
     let queues = home.load().queues;
-    let breaker = queues["default"].breaker.unwrap();
-    assert_eq!(
-        (breaker.failures, breaker.cooldown),
-        (3, Duration::from_secs(60))
-    );
-    assert_eq!(queues["b"].breaker, None);
+    let breaker = queues[&QueueName::default()].breaker.unwrap();
+    assert_eq!((breaker.failures, breaker.cooldown_ms), (3, 60_000));
+    assert_eq!(queues[&"b".parse().unwrap()].breaker, None);
 }
 
 #[test]
@@ -347,7 +268,7 @@ fn what_is_shown_loads_again_to_the_same_values() {
     let home = Home::new();
     home.file(
         "config.yml",
-        "paths: {socket: '/odd: #name'}\nqueues: {a.b: {slots: 2}, '7': {paused: true}, 'true': {}}\n\
+        "paths: {socket: '/odd: #name'}\nqueues: {a.b: {slots: 2}, '7': {max_length: 3}, 'true': {}}\n\
          security: {allow_root_tasks: 'yes, run tasks as root'}\napi: {group: 'no'}\ntasks: {stop_signal: SIGINT}\n",
     );
     let settings = home.load();
@@ -366,16 +287,8 @@ fn what_is_shown_loads_again_to_the_same_values() {
 fn a_reload_tells_what_needs_a_restart() {
     let home = Home::new();
     let old = home.load();
-    home.file(
-        "config.yml",
-        "api: {max_connections: 9}\nlog: {level: warn}\nstore: {cache: 2M}\n",
-    );
-    let needed: Vec<String> = home
-        .load()
-        .restart_needed(&old)
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    home.file("config.yml", "api: {max_connections: 9}\nlog: {level: warn}\nstore: {cache: 2M}\n");
+    let needed: Vec<String> = home.load().restart_needed(&old).iter().map(ToString::to_string).collect();
     assert_eq!(needed, ["api.max_connections"]);
 }
 
@@ -393,43 +306,22 @@ fn the_shipped_file_loads_and_documents_every_default_as_it_is() {
     let load_text = |text: &str| {
         fs::write(&file, text).unwrap();
         // Ownership is another test's matter.
-        let environment = Environment {
-            mode: Mode::User,
-            uid: nix::unistd::geteuid().as_raw(),
-            ..home.environment.clone()
-        };
-        let mut settings =
-            load(&environment, &home.flags).unwrap_or_else(|error| panic!("{error}"));
-        settings
-            .values
-            .retain(|entry| entry.key.parts()[0] != "paths");
+        let environment =
+            Environment { mode: Mode::User, uid: nix::unistd::geteuid().as_raw(), ..home.environment.clone() };
+        let mut settings = load(&environment, &home.flags).unwrap_or_else(|error| panic!("{error}"));
+        settings.values.retain(|entry| entry.key.parts()[0] != "paths");
         shown(&settings)
     };
     let defaults = load_text("");
-    assert_eq!(
-        load_text(shipped),
-        defaults,
-        "the file as shipped changes nothing"
-    );
+    assert_eq!(load_text(shipped), defaults, "the file as shipped changes nothing");
 
     let documented = uncommented(shipped);
-    assert_eq!(
-        load_text(&documented),
-        defaults,
-        "every default is documented as it is"
-    );
+    assert_eq!(load_text(&documented), defaults, "every default is documented as it is");
     for (key, _) in defaults {
         let name = key.rsplit('.').next().unwrap();
-        assert!(
-            shipped.contains(&format!("#{name}: ")),
-            "{key} is documented"
-        );
+        assert!(shipped.contains(&format!("#{name}: ")), "{key} is documented");
     }
-    for path in [
-        "/var/lib/taskdaemon",
-        "/run/taskdaemon",
-        "/run/taskdaemon/control.sock",
-    ] {
+    for path in ["/var/lib/taskdaemon", "/run/taskdaemon", "/run/taskdaemon/control.sock"] {
         assert!(documented.contains(path), "{path} is documented");
     }
 }

@@ -25,10 +25,7 @@ impl Open {
     /// The key whose value is being read.
     fn name(&self) -> Option<String> {
         match self {
-            Self::Mapping(OpenMapping {
-                next: Next::Value(name),
-                ..
-            }) => Some(name.text.clone()),
+            Self::Mapping(OpenMapping { next: Next::Value(name), .. }) => Some(name.text.clone()),
             Self::Mapping(_) | Self::List(_) => None,
         }
     }
@@ -62,10 +59,7 @@ pub(super) struct Tree {
 impl Tree {
     /// Takes the next event.
     pub(super) fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Stop> {
-        let at = Position {
-            line: span.start.line(),
-            column: span.start.col() + 1,
-        };
+        let at = Position { line: span.start.line(), column: span.start.col() + 1 };
         match event {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
             Event::DocumentStart(_) if self.root.is_none() => Ok(()),
@@ -80,8 +74,7 @@ impl Tree {
             }
             Event::Scalar(text, style, _, tag) => {
                 self.check_tag(tag.as_ref(), at);
-                let resolved =
-                    Resolved::parse_from_cow_and_metadata(text.clone(), style, tag.as_ref());
+                let resolved = Resolved::parse_from_cow_and_metadata(text.clone(), style, tag.as_ref());
                 let value = resolved.map_or_else(|| Value::Text(text.to_string()), value);
                 self.scalar(text, value, at);
                 Ok(())
@@ -92,12 +85,7 @@ impl Tree {
             }
             Event::MappingStart(_, tag) => {
                 self.check_tag(tag.as_ref(), at);
-                let mapping = OpenMapping {
-                    at,
-                    entries: Vec::new(),
-                    seen: HashMap::new(),
-                    next: Next::Key,
-                };
+                let mapping = OpenMapping { at, entries: Vec::new(), seen: HashMap::new(), next: Next::Key };
                 self.descend(Open::Mapping(mapping), at)
             }
             Event::SequenceEnd | Event::MappingEnd => {
@@ -109,18 +97,10 @@ impl Tree {
 
     /// A scalar is a key where a mapping waits for one, and a value elsewhere.
     fn scalar(&mut self, text: Cow<'_, str>, value: Value, at: Position) {
-        let Some(Open::Mapping(
-            mapping @ OpenMapping {
-                next: Next::Key, ..
-            },
-        )) = self.open.last_mut()
-        else {
+        let Some(Open::Mapping(mapping @ OpenMapping { next: Next::Key, .. })) = self.open.last_mut() else {
             return self.insert(Node { value, at });
         };
-        let name = Name {
-            text: text.into_owned(),
-            at,
-        };
+        let name = Name { text: text.into_owned(), at };
         let first = mapping.seen.insert(name.text.clone(), at);
         mapping.next = Next::Value(name);
         if let Some(first) = first {
@@ -162,15 +142,9 @@ impl Tree {
     fn close(&mut self) {
         match self.open.pop() {
             None => {}
-            Some(Open::List(at)) => self.insert(Node {
-                value: Value::List,
-                at,
-            }),
+            Some(Open::List(at)) => self.insert(Node { value: Value::List, at }),
             Some(Open::Mapping(OpenMapping { at, entries, .. })) => {
-                self.insert(Node {
-                    value: Value::Mapping(entries),
-                    at,
-                });
+                self.insert(Node { value: Value::Mapping(entries), at });
             }
         }
     }
@@ -184,11 +158,7 @@ impl Tree {
     /// Notes a fault at the key that is being read.
     pub(super) fn fault(&mut self, reason: Reason, at: Position) {
         let key = self.open.iter().filter_map(Open::name).collect();
-        self.faults.push(FormFault {
-            reason,
-            key,
-            at: Some(at),
-        });
+        self.faults.push(FormFault { reason, key, at: Some(at) });
     }
 }
 

@@ -33,12 +33,8 @@ const TIMES: [(&[&str], u64); 6] = [
 ];
 
 /// Units of size in bytes, largest first; the first name of each is the one printed.
-const SIZES: [(&[&str], u64); 4] = [
-    (&["T", "TiB"], 1 << 40),
-    (&["G", "GiB"], 1 << 30),
-    (&["M", "MiB"], 1 << 20),
-    (&["K", "KiB"], 1 << 10),
-];
+const SIZES: [(&[&str], u64); 4] =
+    [(&["T", "TiB"], 1 << 40), (&["G", "GiB"], 1 << 30), (&["M", "MiB"], 1 << 20), (&["K", "KiB"], 1 << 10)];
 
 /// Reads a duration: numbers with the units `w`, `d`, `h`, `m`, `s` and `ms`, as in `1h30m`.
 ///
@@ -53,9 +49,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     let mut total: u64 = 0;
     while !rest.is_empty() {
         let (number, after) = leading_number(rest)?;
-        let end = after
-            .find(|c: char| !c.is_alphabetic())
-            .unwrap_or(after.len());
+        let end = after.find(|c: char| !c.is_alphabetic()).unwrap_or(after.len());
         let (unit, after) = after.split_at(end);
         if unit.is_empty() {
             return Err(UnitError::NoUnit(number));
@@ -99,9 +93,7 @@ pub fn parse_size(text: &str) -> Result<u64, UnitError> {
     let (number, unit) = leading_number(text)?;
     match unit {
         "" | "B" => Ok(number),
-        unit => number
-            .checked_mul(scale(&SIZES, unit)?)
-            .ok_or(UnitError::TooLarge),
+        unit => number.checked_mul(scale(&SIZES, unit)?).ok_or(UnitError::TooLarge),
     }
 }
 
@@ -111,16 +103,11 @@ pub fn format_size(bytes: u64) -> String {
     SIZES
         .iter()
         .find(|(_, scale)| bytes > 0 && bytes.is_multiple_of(*scale))
-        .map_or_else(
-            || bytes.to_string(),
-            |(names, scale)| format!("{}{}", bytes / scale, names[0]),
-        )
+        .map_or_else(|| bytes.to_string(), |(names, scale)| format!("{}{}", bytes / scale, names[0]))
 }
 
 fn leading_number(text: &str) -> Result<(u64, &str), UnitError> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, rest) = text.split_at(end);
     if digits.is_empty() {
         return Err(UnitError::NoNumber(rest.to_owned()));
@@ -158,19 +145,10 @@ mod tests {
     fn a_duration_without_a_unit_or_with_a_wrong_one_is_refused() {
         assert_eq!(parse_duration("90"), Err(UnitError::NoUnit(90)));
         assert_eq!(parse_duration(""), Err(UnitError::Empty));
-        assert_eq!(
-            parse_duration("1y"),
-            Err(UnitError::UnknownUnit("y".into()))
-        );
-        assert_eq!(
-            parse_duration("-5s"),
-            Err(UnitError::NoNumber("-5s".into()))
-        );
+        assert_eq!(parse_duration("1y"), Err(UnitError::UnknownUnit("y".into())));
+        assert_eq!(parse_duration("-5s"), Err(UnitError::NoNumber("-5s".into())));
         assert_eq!(parse_duration("1.5h"), Err(UnitError::NoUnit(1)));
-        assert_eq!(
-            parse_duration("99999999999999999w"),
-            Err(UnitError::TooLarge)
-        );
+        assert_eq!(parse_duration("99999999999999999w"), Err(UnitError::TooLarge));
     }
 
     #[test]

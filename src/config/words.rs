@@ -8,21 +8,21 @@ use super::yaml::Value;
 
 /// Declares a choice, its words and how they are read.
 macro_rules! choice {
-    ($(#[$doc:meta])* $name:ident wants $wanted:literal { $($(#[$about:meta])* $variant:ident = $word:literal,)+ }) => {
+    ($(#[$doc:meta])* $vis:vis $name:ident wants $wanted:literal { $($(#[$about:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name { $($(#[$about])* $variant,)+ }
+        $vis enum $name { $($(#[$about])* $variant,)+ }
 
         impl $name {
             /// The word for it in a configuration file.
             #[must_use]
-            pub fn word(self) -> &'static str {
+            $vis fn word(self) -> &'static str {
                 match self { $(Self::$variant => $word,)+ }
             }
 
             /// The choice that a word stands for.
             #[must_use]
-            pub fn from_word(word: &str) -> Option<Self> {
+            $vis fn from_word(word: &str) -> Option<Self> {
                 match word { $($word => Some(Self::$variant),)+ _ => None }
             }
         }
@@ -50,7 +50,7 @@ macro_rules! choice {
 
 choice! {
     /// How much is logged: everything up to the level.
-    Level wants "one of error, warn, info, debug, trace" {
+    pub Level wants "one of error, warn, info, debug, trace" {
         /// What failed.
         Error = "error",
         /// What may fail next.
@@ -66,7 +66,7 @@ choice! {
 
 choice! {
     /// How a line of the log is written.
-    Format wants "text or json" {
+    pub Format wants "text or json" {
         /// For people.
         Text = "text",
         /// One JSON object in each line.
@@ -76,7 +76,7 @@ choice! {
 
 choice! {
     /// What becomes of a task whose attempt was cut off by a crash or a power cut.
-    OnInterrupt wants "retry or end" {
+    pub(super) Interrupted wants "retry or end" {
         /// It runs again, as often as `interruptions` allows.
         Retry = "retry",
         /// It ends as *interrupted*.
@@ -86,7 +86,7 @@ choice! {
 
 choice! {
     /// Whether tasks may run as root. A plain yes is refused: the words say what is agreed to.
-    RootTasks wants "no, or the words: yes, run tasks as root" {
+    pub RootTasks wants "no, or the words: yes, run tasks as root" {
         /// They may not.
         Refused = "no",
         /// They may.
@@ -109,9 +109,9 @@ impl Leaf for Slots {
     fn read(value: &Value) -> Result<Self, Reason> {
         match value {
             Value::Text(text) if text == "auto" => Ok(Self::Auto),
-            Value::Integer(number @ 1..=65_536) => u32::try_from(*number)
-                .map(Self::Count)
-                .map_err(|_| wrong(Self::WANTED, value)),
+            Value::Integer(number @ 1..=65_536) => {
+                u32::try_from(*number).map(Self::Count).map_err(|_| wrong(Self::WANTED, value))
+            }
             other => Err(wrong(Self::WANTED, other)),
         }
     }

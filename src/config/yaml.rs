@@ -61,10 +61,7 @@ pub(super) fn parse(bytes: &[u8]) -> (Option<Node>, Vec<FormFault>) {
         let step = match event {
             Ok((event, span)) => tree.take(event, span),
             Err(error) => {
-                let at = Position {
-                    line: error.marker().line(),
-                    column: error.marker().col() + 1,
-                };
+                let at = Position { line: error.marker().line(), column: error.marker().col() + 1 };
                 tree.fault(Reason::Syntax(error.info().to_owned()), at);
                 Err(Stop)
             }
@@ -73,31 +70,20 @@ pub(super) fn parse(bytes: &[u8]) -> (Option<Node>, Vec<FormFault>) {
             return (None, tree.faults);
         }
     }
-    let empty = Node {
-        value: Value::Null,
-        at: Position { line: 1, column: 1 },
-    };
+    let empty = Node { value: Value::Null, at: Position { line: 1, column: 1 } };
     (Some(tree.root.unwrap_or(empty)), tree.faults)
 }
 
 fn text(bytes: &[u8]) -> Result<&str, FormFault> {
     if bytes.len() > MAX_BYTES {
         let reason = Reason::TooLarge { most: MAX_BYTES };
-        return Err(FormFault {
-            reason,
-            key: Vec::new(),
-            at: None,
-        });
+        return Err(FormFault { reason, key: Vec::new(), at: None });
     }
     let text = str::from_utf8(bytes).map_err(|error| {
         let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
         let line = valid.matches('\n').count() + 1;
         let column = valid.chars().rev().take_while(|c| *c != '\n').count() + 1;
-        FormFault {
-            reason: Reason::NotUtf8,
-            key: Vec::new(),
-            at: Some(Position { line, column }),
-        }
+        FormFault { reason: Reason::NotUtf8, key: Vec::new(), at: Some(Position { line, column }) }
     })?;
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
@@ -130,11 +116,7 @@ mod tests {
     fn every_duplicate_key_is_told_with_the_place_of_the_first() {
         assert_eq!(
             faults(b"a: 1\nb:\n  c: 1\n  c: {d: 1, d: 2}\na: 3\n"),
-            [
-                "4:3 is already set in line 3",
-                "4:13 is already set in line 4",
-                "5:1 is already set in line 1",
-            ]
+            ["4:3 is already set in line 3", "4:13 is already set in line 4", "5:1 is already set in line 1",]
         );
     }
 
@@ -160,10 +142,7 @@ mod tests {
     #[test]
     fn depth_and_size_are_bounded() {
         let deep = format!("{}{}", "[".repeat(40), "]".repeat(40));
-        assert_eq!(
-            faults(deep.as_bytes()),
-            [format!("1:17 is nested more than {MAX_DEPTH} levels deep")]
-        );
+        assert_eq!(faults(deep.as_bytes()), [format!("1:17 is nested more than {MAX_DEPTH} levels deep")]);
         assert_eq!(faults("[".repeat(100_000).as_bytes()).len(), 1);
         let large = vec![b' '; MAX_BYTES + 1];
         assert_eq!(faults(&large), ["is larger than 1048576 bytes"]);
@@ -176,9 +155,6 @@ mod tests {
 
     #[test]
     fn a_second_document_is_refused() {
-        assert_eq!(
-            faults(b"a: 1\n---\nb: 1\n"),
-            ["2:1 only one document is accepted in a file"]
-        );
+        assert_eq!(faults(b"a: 1\n---\nb: 1\n"), ["2:1 only one document is accepted in a file"]);
     }
 }
