@@ -100,6 +100,17 @@ impl Lock {
     /// [`LockError::AlreadyRunning`] where another daemon has it, and what else can be wrong with
     /// the two files.
     pub fn acquire(directory: &Path, version: &str, now_us: i64) -> Result<Self, LockError> {
+        let lock = Self::acquire_without_pid_file(directory, version, now_us)?;
+        pidfile::write(&directory.join(PID_FILE), lock.record.pid)?;
+        Ok(lock)
+    }
+
+    /// The same without a PID file: for a directory that a daemon needs to itself, but that nobody
+    /// looks for it in.
+    ///
+    /// # Errors
+    /// As [`Lock::acquire`].
+    pub fn acquire_without_pid_file(directory: &Path, version: &str, now_us: i64) -> Result<Self, LockError> {
         let path = directory.join(LOCK_FILE);
         let file = hold(&path)?;
         let found =
@@ -108,7 +119,6 @@ impl Lock {
         let record = record.map_err(|source| LockError::Io { verb: "look at", path: "/proc/self".into(), source })?;
         let lock = Self { file, directory: directory.to_owned(), record, found };
         lock.write_record()?;
-        pidfile::write(&directory.join(PID_FILE), lock.record.pid)?;
         Ok(lock)
     }
 

@@ -3,6 +3,24 @@
 //! [`Lock`] makes it the only one, [`inspect`] and [`stop`] see and end it from another process,
 //! [`signals`] turns signals into values, [`directory`] keeps others out, [`log`] writes down.
 //!
+//! ```
+//! use std::time::Duration;
+//! use taskdaemon::daemon::{Lock, Phase, Status, Stopped, inspect, stop};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let directory = tempfile::tempdir()?;
+//! let mut lock = Lock::acquire(directory.path(), "1.0", 1_700_000_000_000_000)?;
+//! assert!(Lock::acquire(directory.path(), "1.0", 1_700_000_000_000_001).is_err());
+//!
+//! lock.set_phase(Phase::Running)?;
+//! assert!(matches!(inspect(directory.path()), Status::Running(_)));
+//!
+//! lock.release()?;
+//! assert_eq!(stop(directory.path(), Duration::from_secs(10))?, Stopped::NotRunning);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! It must not know tasks, queues or settings: any daemon could use it.
 
 pub mod directory;

@@ -230,6 +230,16 @@ fn d3_a_lock_file_that_was_removed_and_made_again_is_not_locked_twice() {
 }
 
 #[test]
+fn d3_a_directory_can_be_locked_without_a_pid_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let lock = Lock::acquire_without_pid_file(directory.path(), "1.0", NOW).unwrap();
+    assert!(matches!(acquire(&directory), Err(LockError::AlreadyRunning { .. })));
+    assert_eq!(pid_file(&directory), None);
+    drop(lock);
+    assert_eq!(inspect(directory.path()).exit_code(), 3);
+}
+
+#[test]
 fn d5_stop_tells_which_of_the_four_happened_and_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
