@@ -1,1 +1,43 @@
-//! To come.
+//! A daemon's process: one of it per directory, its signals, its directories, its log.
+//!
+//! [`Lock`] makes it the only one, [`inspect`] and [`stop`] see and end it from another process,
+//! [`signals`] turns signals into values, [`directory`] keeps others out, [`log`] writes down.
+//!
+//! ```
+//! use std::time::Duration;
+//! use taskdaemon::daemon::{Lock, Phase, Status, Stopped, inspect, stop};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let directory = tempfile::tempdir()?;
+//! let mut lock = Lock::acquire(directory.path(), "1.0", 1_700_000_000_000_000)?;
+//! assert!(Lock::acquire(directory.path(), "1.0", 1_700_000_000_000_001).is_err());
+//!
+//! lock.set_phase(Phase::Running)?;
+//! assert!(matches!(inspect(directory.path()), Status::Running(_)));
+//!
+//! lock.release()?;
+//! assert_eq!(stop(directory.path(), Duration::from_secs(10))?, Stopped::NotRunning);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! It must not know tasks, queues or settings: any daemon could use it.
+
+pub mod directory;
+mod inspect;
+mod lock;
+mod lockfile;
+pub mod log;
+mod pidfile;
+mod record;
+pub mod signals;
+mod stop;
+#[cfg(test)]
+mod tests;
+mod wait;
+
+pub use inspect::{Left, Status, inspect};
+pub use lock::{LOCK_FILE, Lock, LockError, PID_FILE};
+pub use pidfile::PidFileError;
+pub use record::{Phase, Record, RecordError};
+pub use stop::{StopError, Stopped, stop};

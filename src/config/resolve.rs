@@ -1,0 +1,186 @@
+//! Fragment to settings: every default stands here, and only here.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::error::{Fault, Reason};
+use super::file::{
+    ApiFragment, Fragment, HostFragment, IntakeFragment, LimitsFragment, LogFragment, PathsFragment, QueueFragment,
+    QueuesFragment, RetentionFragment, SecurityFragment, StoreFragment, TasksFragment,
+};
+use super::leaf::{Count, Limit, Nice, Size, Span};
+use super::ledger::Ledger;
+use super::names::{AbsolutePath, GroupName};
+use super::settings::{Api, Host, Intake, Log, Paths, Retention, Security, Settings, Store, Tasks};
+use super::source::{Source, Sourced};
+use super::words::{Format, Interrupted, Level, RootTasks, Slots};
+use crate::task::{BreakerLimits, Limits, OnInterrupt, QueueLimits, QueueName, Signal, Stop};
+
+/// The longest path that fits `sun_path` with its final zero byte, unix(7).
+const SOCKET_PATH_MAX: usize = 107;
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// What the host decides where the configuration is silent.
+#[derive(Debug)]
+pub(super) struct HostDefaults {
+    pub(super) state_directory: Sourced<AbsolutePath>,
+    pub(super) runtime_directory: Sourced<AbsolutePath>,
+    pub(super) cores: NonZeroU32,
+}
+
+/// Completes a merged fragment with the defaults and checks what one value demands of another.
+pub(super) fn resolve(
+    fragment: Fragment,
+    host: HostDefaults,
+    files: Vec<PathBuf>,
+    faults: &mut Vec<Fault>,
+) -> Settings {
+    let cores = host.cores;
+    let mut ledger = Ledger::new(faults);
+    Settings {
+        paths: ledger.section("paths", |l| paths(l, fragment.paths, host)),
+        log: ledger.section("log", |l| log(l, fragment.log)),
+        host: ledger.section("host", |l| self::host(l, fragment.host, cores)),
+        tasks: ledger.section("tasks", |l| tasks(l, fragment.tasks)),
+        queues: ledger.section("queues", |l| queues(l, fragment.queues)),
+        intake: ledger.section("intake", |l| intake(l, fragment.intake)),
+        retention: ledger.section("retention", |l| retention(l, fragment.retention)),
+        api: ledger.section("api", |l| api(l, fragment.api)),
+        store: ledger.section("store", |l| store(l, fragment.store)),
+        security: ledger.section("security", |l| security(l, fragment.security)),
+        values: ledger.into_values(),
+        files,
+    }
+}
+
+fn paths(ledger: &mut Ledger<'_>, said: PathsFragment, host: HostDefaults) -> Paths {
+    let state = ledger.restart_or("state_directory", said.state_directory, host.state_directory);
+    let runtime = ledger.restart_or("runtime_directory", said.runtime_directory, host.runtime_directory);
+    let socket_source = said.socket.as_ref().map_or(Source::Default, |socket| socket.source.clone());
+    let socket = ledger.restart("socket", said.socket, AbsolutePath(runtime.0.join("control.sock")));
+    let found = socket.0.as_os_str().len();
+    if found > SOCKET_PATH_MAX {
+        ledger.fault("socket", socket_source, Reason::SocketPath { most: SOCKET_PATH_MAX, found });
+    }
+    Paths { state_directory: state.0, runtime_directory: runtime.0, socket: socket.0 }
+}
+
+fn log(ledger: &mut Ledger<'_>, said: LogFragment) -> Log {
+    Log {
+        level: ledger.reload("level", said.level, Level::Info),
+        format: ledger.restart("format", said.format, Format::Text),
+    }
+}
+
+fn host(ledger: &mut Ledger<'_>, said: HostFragment, cores: NonZeroU32) -> Host {
+    let slots = match ledger.reload("slots", said.slots, Slots::Auto) {
+        Slots::Auto => cores.get(),
+        Slots::Count(count) => count,
+    };
+    let source_of_grace = said.stop_grace.as_ref().map(|grace| grace.source.clone());
+    let source_of_timeout = said.shutdown_timeout.as_ref().map(|timeout| timeout.source.clone());
+    let stop_grace = ledger.reload("stop_grace", said.stop_grace, seconds(10));
+    let timeout = ledger.reload("shutdown_timeout", said.shutdown_timeout, seconds(60));
+    if timeout.0 <= stop_grace.0 {
+        let reason = Reason::NotLonger { other: "host.stop_grace", value: stop_grace.to_string() };
+        let source = source_of_timeout.or(source_of_grace).unwrap_or(Source::Default);
+        ledger.fault("shutdown_timeout", source, reason);
+    }
+    Host { slots, stop_grace: stop_grace.0, shutdown_timeout: timeout.0 }
+}
+
+fn tasks(ledger: &mut Ledger<'_>, said: TasksFragment) -> Tasks {
+    let timeout = ledger.reload("timeout", said.timeout, Limit(None)).0;
+    let signal = ledger.reload("stop_signal", said.stop_signal, Signal::TERM);
+    let grace = ledger.reload("stop_grace", said.stop_grace, seconds(10));
+    Tasks {
+        timeout: timeout.map(|span| span.0),
+        stop: Stop { signal, grace_ms: grace.milliseconds() },
+        output_cap: ledger.reload("output_cap", said.output_cap, Size(64 * MIB)).0,
+        nice: ledger.reload("nice", said.nice, Nice(0)).0,
+        on_interrupt: match ledger.reload("on_interrupt", said.on_interrupt, Interrupted::Retry) {
+            Interrupted::Retry => OnInterrupt::Retry,
+            Interrupted::End => OnInterrupt::End,
+        },
+        interruptions: ledger.reload("interruptions", said.interruptions, Count(10)).0,
+        limits: ledger.section("limits", |ledger| limits(ledger, said.limits)),
+    }
+}
+
+fn limits(ledger: &mut Ledger<'_>, said: LimitsFragment) -> Limits {
+    let cpu_time = ledger.reload("cpu_time", said.cpu_time, Limit(None)).0;
+    Limits {
+        cpu_seconds: cpu_time.map(|span| span.0.as_secs()),
+        memory_bytes: ledger.reload("memory", said.memory, Limit(None)).0.map(|size| size.0),
+        open_files: ledger.reload("open_files", said.open_files, Limit(None)).wide(),
+        processes: ledger.reload("processes", said.processes, Limit(None)).wide(),
+        file_bytes: ledger.reload("file_size", said.file_size, Limit(None)).0.map(|size| size.0),
+    }
+}
+
+fn queues(ledger: &mut Ledger<'_>, said: QueuesFragment) -> BTreeMap<QueueName, QueueLimits> {
+    let mut said = said.0;
+    said.entry(QueueName::default()).or_default();
+    said.into_iter()
+        .map(|(name, said)| {
+            let limits = ledger.section(name.as_str(), |ledger| queue(ledger, said));
+            (name, limits)
+        })
+        .collect()
+}
+
+fn queue(ledger: &mut Ledger<'_>, said: QueueFragment) -> QueueLimits {
+    QueueLimits {
+        slots: ledger.reload("slots", said.slots, Limit(None)).0.map(|count| count.0),
+        max_length: ledger.reload("max_length", said.max_length, Limit(None)).wide(),
+        breaker: ledger.section("breaker", |ledger| {
+            let failures = ledger.reload("failures", said.breaker.failures, Limit(None)).0;
+            let cooldown = ledger.reload("cooldown", said.breaker.cooldown, seconds(60));
+            failures.map(|failures| BreakerLimits { failures: failures.0, cooldown_ms: cooldown.milliseconds() })
+        }),
+    }
+}
+
+fn intake(ledger: &mut Ledger<'_>, said: IntakeFragment) -> Intake {
+    Intake {
+        min_free: ledger.reload("min_free", said.min_free, Size(64 * MIB)).0,
+        max_body: ledger.reload("max_body", said.max_body, Size(32 * MIB)).0,
+        max_stdin: ledger.reload("max_stdin", said.max_stdin, Size(16 * MIB)).0,
+        max_tasks: ledger.reload("max_tasks", said.max_tasks, Limit(None)).wide(),
+    }
+}
+
+fn retention(ledger: &mut Ledger<'_>, said: RetentionFragment) -> Retention {
+    let month = Span(Duration::from_secs(30 * 24 * 3600));
+    Retention {
+        max_age: ledger.reload("max_age", said.max_age, Limit(Some(month))).0.map(|span| span.0),
+        max_tasks: ledger.reload("max_tasks", said.max_tasks, Limit(Some(Count(1_000_000)))).wide(),
+        max_output: ledger.reload("max_output", said.max_output, Limit(Some(Size(10 * GIB)))).0.map(|size| size.0),
+    }
+}
+
+fn api(ledger: &mut Ledger<'_>, said: ApiFragment) -> Api {
+    Api {
+        header_timeout: ledger.restart("header_timeout", said.header_timeout, seconds(10)).0,
+        request_timeout: ledger.restart("request_timeout", said.request_timeout, seconds(60)).0,
+        max_connections: ledger.restart("max_connections", said.max_connections, Count(1024)).0,
+        group: ledger.restart("group", said.group, GroupName("taskdaemon".to_owned())).0,
+    }
+}
+
+fn store(ledger: &mut Ledger<'_>, said: StoreFragment) -> Store {
+    Store { cache: ledger.restart("cache", said.cache, Size(2 * MIB)).0 }
+}
+
+fn security(ledger: &mut Ledger<'_>, said: SecurityFragment) -> Security {
+    let allow_root_tasks = ledger.restart("allow_root_tasks", said.allow_root_tasks, RootTasks::Refused);
+    Security { allow_root_tasks }
+}
+
+fn seconds<const LEAST: u64, const MOST: u64>(seconds: u64) -> Span<LEAST, MOST> {
+    Span(Duration::from_secs(seconds))
+}

@@ -1,0 +1,186 @@
+//! The configuration as the daemon uses it: typed, validated, complete.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::source::{Key, Source};
+use super::words::{Format, Level, RootTasks};
+use crate::task::{Limits, OnInterrupt, QueueLimits, QueueName, Stop};
+
+/// The whole configuration. Each part of the daemon is given its own section, never this.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where things are.
+    pub paths: Paths,
+    /// What is told.
+    pub log: Log,
+    /// The daemon as a whole.
+    pub host: Host,
+    /// What holds for a task that does not say otherwise.
+    pub tasks: Tasks,
+    /// The queues by name; `default` is always among them.
+    pub queues: BTreeMap<QueueName, QueueLimits>,
+    /// What is let in.
+    pub intake: Intake,
+    /// What is kept of finished tasks.
+    pub retention: Retention,
+    /// The door for clients.
+    pub api: Api,
+    /// The database.
+    pub store: Store,
+    /// What must be agreed to in words.
+    pub security: Security,
+    pub(super) values: Vec<Entry>,
+    pub(super) files: Vec<PathBuf>,
+}
+
+impl Settings {
+    /// Every value with its source, in the order of the documentation.
+    #[must_use]
+    pub fn values(&self) -> &[Entry] {
+        &self.values
+    }
+
+    /// The files that were read, in order.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(PathBuf::as_path)
+    }
+
+    /// The keys that differ from `old` and take effect only when the daemon starts again.
+    #[must_use]
+    pub fn restart_needed(&self, old: &Self) -> Vec<Key> {
+        let of_old: BTreeMap<&Key, &Entry> = old.values.iter().map(|entry| (&entry.key, entry)).collect();
+        self.values
+            .iter()
+            .filter(|entry| entry.effect == Effect::Restart)
+            .filter(|entry| of_old.get(&entry.key).is_none_or(|old| old.text != entry.text))
+            .map(|entry| entry.key.clone())
+            .collect()
+    }
+}
+
+/// One value as it is shown: its key, what it is, who said so.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The key.
+    pub key: Key,
+    /// The value as a configuration file would say it.
+    pub text: String,
+    /// The value for programs: sizes in bytes, durations in milliseconds, `none` as null.
+    pub json: serde_json::Value,
+    /// Who said so.
+    pub source: Source,
+    /// When a change takes effect.
+    pub effect: Effect,
+}
+
+/// When a changed value takes effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// With the reload.
+    Reload,
+    /// When the daemon starts again.
+    Restart,
+}
+
+/// Section `paths`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paths {
+    /// The queue and the output of tasks.
+    pub state_directory: PathBuf,
+    /// The lock, the PID file and, unless it is elsewhere, the socket.
+    pub runtime_directory: PathBuf,
+    /// Where clients reach the daemon.
+    pub socket: PathBuf,
+}
+
+/// Section `log`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Log {
+    /// How much is told.
+    pub level: Level,
+    /// How a line is written.
+    pub format: Format,
+}
+
+/// Section `host`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Host {
+    /// How many slots all running tasks may fill together; at least one.
+    pub slots: u32,
+    /// How long running tasks may go on by themselves when the daemon stops.
+    pub stop_grace: Duration,
+    /// How long stopping may take in all; longer than `stop_grace`.
+    pub shutdown_timeout: Duration,
+}
+
+/// Section `tasks`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tasks {
+    /// How long an attempt may run.
+    pub timeout: Option<Duration>,
+    /// How it is asked to end.
+    pub stop: Stop,
+    /// How many bytes of its output are kept.
+    pub output_cap: u64,
+    /// Its priority for the CPU, setpriority(2): -20 to 19.
+    pub nice: i32,
+    /// What becomes of it when an attempt was cut off.
+    pub on_interrupt: OnInterrupt,
+    /// How many attempts may be cut off before it ends as *interrupted*.
+    pub interruptions: u32,
+    /// Its ceilings.
+    pub limits: Limits,
+}
+
+/// Section `intake`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Intake {
+    /// Free bytes on the file system of the state directory below which nothing is accepted.
+    pub min_free: u64,
+    /// Bytes of the largest request.
+    pub max_body: u64,
+    /// Bytes of the largest standard input of a task.
+    pub max_stdin: u64,
+    /// How many tasks that have not ended there may be.
+    pub max_tasks: Option<u64>,
+}
+
+/// Section `retention`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// How long a finished task is kept.
+    pub max_age: Option<Duration>,
+    /// How many finished tasks are kept.
+    pub max_tasks: Option<u64>,
+    /// How many bytes of output all finished tasks may keep together.
+    pub max_output: Option<u64>,
+}
+
+/// Section `api`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Api {
+    /// How long a client may take to send the head of a request.
+    pub header_timeout: Duration,
+    /// How long it may take to send the rest.
+    pub request_timeout: Duration,
+    /// How many clients may be connected.
+    pub max_connections: u32,
+    /// The group whose members may submit tasks in system mode.
+    pub group: String,
+}
+
+/// Section `store`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Store {
+    /// Bytes of memory for the database's cache.
+    pub cache: u64,
+}
+
+/// Section `security`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Security {
+    /// Whether tasks may run as root.
+    pub allow_root_tasks: RootTasks,
+}

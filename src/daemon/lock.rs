@@ -1,0 +1,220 @@
+//! One daemon per directory: a lock that the kernel releases when its process dies.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::Flock;
+
+use super::lockfile;
+use super::pidfile::{self, PidFileError};
+use super::record::{Phase, Record, RecordError};
+use crate::sys::fs::try_lock;
+
+/// The name of the lock file in its directory. It stays there for good: were it removed, two
+/// daemons could each lock a file of that name.
+pub const LOCK_FILE: &str = "daemon.lock";
+/// The name of the PID file beside it.
+pub const PID_FILE: &str = "daemon.pid";
+
+/// How long a lock without a living holder on record is waited for: whoever has it is about to
+/// write its record, or only looks.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The pause between two looks meanwhile.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Why there is no lock.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LockError {
+    /// Another daemon has it.
+    #[error(
+        "the daemon is already running as process {pid}, version {version}; stop it first, or use other directories"
+    )]
+    AlreadyRunning {
+        /// Its process.
+        pid: i32,
+        /// When it took the lock, in microseconds since 1970.
+        since_us: i64,
+        /// The version of its program.
+        version: String,
+    },
+    /// A process that does not say who it is has it.
+    #[error("{} is locked by a process that it does not name; `fuser` tells which", path.display())]
+    HeldByStranger {
+        /// The lock file.
+        path: PathBuf,
+        /// What is wrong with the record; none where it names a process that is gone.
+        #[source]
+        record: Option<RecordError>,
+    },
+    /// Something else stands in the place of the lock file.
+    #[error("refuse {}: it is {found}; remove it", path.display())]
+    Planted {
+        /// The path.
+        path: PathBuf,
+        /// What stands there.
+        found: &'static str,
+    },
+    /// The lock file belongs to somebody who could read or hold it.
+    #[error("refuse {}: it belongs to user {owner}; remove it", path.display())]
+    ForeignOwner {
+        /// The path.
+        path: PathBuf,
+        /// The owner's numeric user ID.
+        owner: u32,
+    },
+    /// The PID file beside it cannot be written.
+    #[error(transparent)]
+    PidFile(#[from] PidFileError),
+    /// The system refused.
+    #[error("{verb} {}", path.display())]
+    Io {
+        /// What was tried.
+        verb: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+/// The lock, held as long as this lives.
+#[derive(Debug)]
+pub struct Lock {
+    file: Flock<File>,
+    directory: PathBuf,
+    record: Record,
+    found: Result<Record, RecordError>,
+}
+
+impl Lock {
+    /// Takes the lock of `directory` for this process, and writes record and PID file.
+    ///
+    /// To be called after the last fork: the record names the process that calls.
+    ///
+    /// # Errors
+    /// [`LockError::AlreadyRunning`] where another daemon has it, and what else can be wrong with
+    /// the two files.
+    pub fn acquire(directory: &Path, version: &str, now_us: i64) -> Result<Self, LockError> {
+        let lock = Self::acquire_without_pid_file(directory, version, now_us)?;
+        pidfile::write(&directory.join(PID_FILE), lock.record.pid)?;
+        Ok(lock)
+    }
+
+    /// The same without a PID file: for a directory that a daemon needs to itself, but that nobody
+    /// looks for it in.
+    ///
+    /// # Errors
+    /// As [`Lock::acquire`].
+    pub fn acquire_without_pid_file(directory: &Path, version: &str, now_us: i64) -> Result<Self, LockError> {
+        let path = directory.join(LOCK_FILE);
+        let file = hold(&path)?;
+        let found =
+            lockfile::read(&file).map_err(|source| LockError::Io { verb: "read", path: path.clone(), source })?;
+        let record = Record::of_this_process(version, now_us);
+        let record = record.map_err(|source| LockError::Io { verb: "look at", path: "/proc/self".into(), source })?;
+        let lock = Self { file, directory: directory.to_owned(), record, found };
+        lock.write_record()?;
+        Ok(lock)
+    }
+
+    /// Notes where the daemon is in its life, for `status` to tell.
+    ///
+    /// # Errors
+    /// [`LockError::Io`] where the file cannot be written.
+    pub fn set_phase(&mut self, phase: Phase) -> Result<(), LockError> {
+        self.record.phase = phase;
+        self.write_record()
+    }
+
+    /// What the lock file says of this process.
+    #[must_use]
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// What the lock file said before: a record is that of a daemon that died.
+    ///
+    /// # Errors
+    /// [`RecordError::Empty`] after an end in good order, [`RecordError::Torn`] after none.
+    pub fn predecessor(&self) -> Result<&Record, RecordError> {
+        self.found.as_ref().map_err(|error| *error)
+    }
+
+    /// Removes the PID file, empties the record and gives the lock back.
+    ///
+    /// # Errors
+    /// [`LockError`] tells which file could not be changed; the lock is given back all the same.
+    pub fn release(self) -> Result<(), LockError> {
+        clear(&self.file, &self.directory)
+    }
+
+    fn write_record(&self) -> Result<(), LockError> {
+        let line = self.record.to_string().into_bytes();
+        let length = u64::try_from(line.len()).unwrap_or(u64::MAX);
+        // Nobody reads half of it as a whole: the checksum stands at the end.
+        self.file.write_all_at(&line, 0).and_then(|()| self.file.set_len(length)).map_err(|source| LockError::Io {
+            verb: "write",
+            path: self.directory.join(LOCK_FILE),
+            source,
+        })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A start that fails later on leaves nothing behind either; there is nobody left to tell.
+        drop(clear(&self.file, &self.directory));
+    }
+}
+
+/// Removes what a daemon that died has left in `directory`.
+///
+/// # Errors
+/// [`LockError::AlreadyRunning`] where one runs after all, and what else can be wrong with the files.
+pub(super) fn clean(directory: &Path) -> Result<(), LockError> {
+    let file = hold(&directory.join(LOCK_FILE))?;
+    clear(&file, directory)
+}
+
+fn clear(file: &File, directory: &Path) -> Result<(), LockError> {
+    let path = directory.join(LOCK_FILE);
+    let io = |verb| move |source| LockError::Io { verb, path: directory.join(LOCK_FILE), source };
+    // Where somebody removed our file, the directory may be another daemon's by now.
+    if lockfile::is_at(file, &path).map_err(io("look at"))? {
+        pidfile::remove(&directory.join(PID_FILE))?;
+    }
+    file.set_len(0).map_err(io("empty"))
+}
+
+/// Locks the file, made where it is missing.
+fn hold(path: &Path) -> Result<Flock<File>, LockError> {
+    let io = |verb| move |source| LockError::Io { verb, path: path.to_owned(), source };
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let file = lockfile::open(path)?;
+        let looking = file.try_clone().map_err(io("open"))?;
+        match try_lock(file).map_err(io("lock"))? {
+            Some(lock) if lockfile::is_at(&lock, path).map_err(io("look at"))? => return Ok(lock),
+            // Somebody removed the file meanwhile, and another daemon may have locked a new one.
+            Some(_) => continue,
+            None => {}
+        }
+        let record = match lockfile::read(&looking).map_err(io("read"))? {
+            Ok(record) if lockfile::names_a_holder(&looking, &record).map_err(io("look at"))? => {
+                let Record { pid, since_us, version, .. } = record;
+                return Err(LockError::AlreadyRunning { pid, since_us, version });
+            }
+            Ok(_) => None,
+            Err(error) => Some(error),
+        };
+        if Instant::now() >= deadline {
+            return Err(LockError::HeldByStranger { path: path.to_owned(), record });
+        }
+        thread::sleep(PAUSE);
+    }
+}
