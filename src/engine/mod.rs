@@ -39,6 +39,8 @@ pub use reply::{Detail, Health, Refusal, Reply, RunnerState, Status};
 pub use serve::serve;
 pub use settings::Settings;
 
+pub use crate::store::{Counts, EventFilter, EventPage, Filter, Line, Listing, Page};
+
 use crate::executor::{Executor, Report};
 use crate::store::{self, Store};
 use crate::task::{AttemptKey, Event, EventKind, QueueName, Task, Timestamp};
