@@ -148,17 +148,6 @@ impl<S: Store, E: Executor> Engine<S, E> {
         self.left
     }
 
-    /// The executor, for what holds the engine.
-    pub fn executor_mut(&mut self) -> &mut E {
-        &mut self.executor
-    }
-
-    /// Gives back the store and the executor.
-    #[must_use]
-    pub fn into_parts(self) -> (S, E) {
-        (self.store, self.executor)
-    }
-
     /// Writes an event about a task.
     fn tell(&mut self, now: Timestamp, task: &Task, kind: EventKind) -> store::Result<()> {
         let event = self.store.append_event(now, Some((task.id, task.owner)), &task.queue, kind)?;
