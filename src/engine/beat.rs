@@ -74,7 +74,9 @@ impl<S: Store, E: Executor> Engine<S, E> {
             return Some(self.clock);
         }
         let due = self.memory.next_due.filter(|_| self.memory.total(|state| state == State::Scheduled) > 0);
-        [due, self.next_recurrence(), self.next_probe(), self.next_note(), self.retain_at].into_iter().flatten().min()
+        let timers =
+            [due, self.next_recurrence(), self.next_probe(), self.next_note(), self.retain_at, self.cramped_until];
+        timers.into_iter().flatten().min()
     }
 
     fn next_batch(&mut self) -> Batch {

@@ -8,6 +8,8 @@
 //!
 //! `TASKDAEMON_SEEDS` is the number of days, `TASKDAEMON_SEED` one day alone, with its steps printed.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test, which tells its days")]
+
 mod ask;
 mod checks;
 mod daemon;
