@@ -34,16 +34,21 @@ impl<'a> Ledger<'a> {
 
     /// Settles a value whose change takes effect with a reload.
     pub(super) fn reload<T: Leaf>(&mut self, name: &str, said: Maybe<T>, default: T) -> T {
-        self.settle(name, said, default, Effect::Reload)
+        self.settle(name, said, by_default(default), Effect::Reload)
     }
 
     /// Settles a value whose change needs a restart.
     pub(super) fn restart<T: Leaf>(&mut self, name: &str, said: Maybe<T>, default: T) -> T {
+        self.settle(name, said, by_default(default), Effect::Restart)
+    }
+
+    /// The same, where the default has a source too.
+    pub(super) fn restart_or<T: Leaf>(&mut self, name: &str, said: Maybe<T>, default: Sourced<T>) -> T {
         self.settle(name, said, default, Effect::Restart)
     }
 
-    fn settle<T: Leaf>(&mut self, name: &str, said: Maybe<T>, default: T, effect: Effect) -> T {
-        let Sourced { value, source } = said.unwrap_or(Sourced { value: default, source: Source::Default });
+    fn settle<T: Leaf>(&mut self, name: &str, said: Maybe<T>, default: Sourced<T>, effect: Effect) -> T {
+        let Sourced { value, source } = said.unwrap_or(default);
         let key = self.key.join(name);
         self.values.push(Entry { key, text: value.to_string(), json: value.json(), source, effect });
         value
@@ -53,4 +58,8 @@ impl<'a> Ledger<'a> {
     pub(super) fn fault(&mut self, name: &str, source: Source, reason: Reason) {
         self.faults.push(Fault { source, key: self.key.join(name), reason });
     }
+}
+
+fn by_default<T>(value: T) -> Sourced<T> {
+    Sourced { value, source: Source::Default }
 }

@@ -42,6 +42,10 @@ pub struct Flags {
 /// [`Environment::config_directory`], in lexical order; the environment; the flags. A file named by
 /// `--config` or `$TASKDAEMON_CONFIG` is read instead of those in the directory.
 ///
+/// The environment is `$TASKDAEMON_STATE_DIRECTORY`, `$TASKDAEMON_RUNTIME_DIRECTORY`,
+/// `$TASKDAEMON_SOCKET` and `$TASKDAEMON_LOG_LEVEL`. The service manager's `$STATE_DIRECTORY` and
+/// `$RUNTIME_DIRECTORY` only stand in for the built-in default: what is configured goes before them.
+///
 /// # Errors
 /// [`ConfigError`] with every fault of every file, variable and flag.
 pub fn load(environment: &Environment, flags: &Flags) -> Result<Settings, ConfigError> {

@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use super::names::AbsolutePath;
 use super::source::{Source, Sourced};
 
 /// The name of all directories.
@@ -69,7 +70,7 @@ impl Environment {
     }
 
     /// The state directory where nothing is configured.
-    pub(super) fn state_directory(&self) -> Sourced<PathBuf> {
+    pub(super) fn state_directory(&self) -> Sourced<AbsolutePath> {
         self.of_service("STATE_DIRECTORY").unwrap_or_else(|| {
             by_default(match self.mode {
                 Mode::System => self.root.join("var/lib").join(NAME),
@@ -79,7 +80,7 @@ impl Environment {
     }
 
     /// The runtime directory where nothing is configured.
-    pub(super) fn runtime_directory(&self) -> Sourced<PathBuf> {
+    pub(super) fn runtime_directory(&self) -> Sourced<AbsolutePath> {
         self.of_service("RUNTIME_DIRECTORY").unwrap_or_else(|| {
             by_default(match self.mode {
                 Mode::System => self.root.join("run").join(NAME),
@@ -89,11 +90,11 @@ impl Environment {
     }
 
     /// A directory that the service manager made, systemd.exec(5); the first of a list.
-    fn of_service(&self, name: &'static str) -> Option<Sourced<PathBuf>> {
+    fn of_service(&self, name: &'static str) -> Option<Sourced<AbsolutePath>> {
         let list = self.variable(name)?;
         let first = list.as_encoded_bytes().split(|byte| *byte == b':').next()?;
         let path = absolute(OsStr::from_bytes(first))?;
-        Some(Sourced { value: path.to_owned(), source: Source::Environment(name) })
+        Some(Sourced { value: AbsolutePath(path.to_owned()), source: Source::Environment(name) })
     }
 
     /// A directory of the XDG Base Directory Specification, which ignores relative paths.
@@ -132,8 +133,8 @@ fn absolute(path: &OsStr) -> Option<&Path> {
     path.is_absolute().then_some(path)
 }
 
-fn by_default(path: PathBuf) -> Sourced<PathBuf> {
-    Sourced { value: path, source: Source::Default }
+fn by_default(path: PathBuf) -> Sourced<AbsolutePath> {
+    Sourced { value: AbsolutePath(path), source: Source::Default }
 }
 
 #[cfg(test)]
@@ -159,8 +160,8 @@ mod tests {
     fn system_mode_uses_the_places_of_the_file_system_hierarchy() {
         let around = environment(Mode::System, Path::new("/"), &[("XDG_STATE_HOME", "/x")]);
         assert_eq!(around.config_directory(), PathBuf::from("/etc/taskdaemon"));
-        assert_eq!(around.state_directory().value, PathBuf::from("/var/lib/taskdaemon"));
-        assert_eq!(around.runtime_directory().value, PathBuf::from("/run/taskdaemon"));
+        assert_eq!(around.state_directory().value.0, PathBuf::from("/var/lib/taskdaemon"));
+        assert_eq!(around.runtime_directory().value.0, PathBuf::from("/run/taskdaemon"));
     }
 
     #[test]
@@ -169,8 +170,8 @@ mod tests {
             [("HOME", "/home/u"), ("XDG_CONFIG_HOME", "/c"), ("XDG_STATE_HOME", "s"), ("XDG_RUNTIME_DIR", "/r")];
         let around = environment(Mode::User, Path::new("/"), &variables);
         assert_eq!(around.config_directory(), PathBuf::from("/c/taskdaemon"));
-        assert_eq!(around.state_directory().value, PathBuf::from("/home/u/.local/state/taskdaemon"));
-        assert_eq!(around.runtime_directory().value, PathBuf::from("/r/taskdaemon"));
+        assert_eq!(around.state_directory().value.0, PathBuf::from("/home/u/.local/state/taskdaemon"));
+        assert_eq!(around.runtime_directory().value.0, PathBuf::from("/r/taskdaemon"));
     }
 
     #[test]
@@ -178,11 +179,11 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let around = environment(Mode::User, root.path(), &[("HOME", "/home/u"), ("TMPDIR", "/t")]);
         let own = PathBuf::from(format!("/t/taskdaemon-{}", around.uid));
-        assert_eq!(around.runtime_directory().value, own);
+        assert_eq!(around.runtime_directory().value.0, own);
 
         let usual = root.path().join("run/user").join(around.uid.to_string());
         std::fs::create_dir_all(&usual).unwrap();
-        assert_eq!(around.runtime_directory().value, usual.join("taskdaemon"));
+        assert_eq!(around.runtime_directory().value.0, usual.join("taskdaemon"));
     }
 
     #[test]
@@ -190,8 +191,8 @@ mod tests {
         let variables = [("STATE_DIRECTORY", "/srv/a:/srv/b"), ("RUNTIME_DIRECTORY", "/run/x")];
         let around = environment(Mode::System, Path::new("/"), &variables);
         let state = around.state_directory();
-        assert_eq!(state.value, PathBuf::from("/srv/a"));
+        assert_eq!(state.value.0, PathBuf::from("/srv/a"));
         assert_eq!(state.source, Source::Environment("STATE_DIRECTORY"));
-        assert_eq!(around.runtime_directory().value, PathBuf::from("/run/x"));
+        assert_eq!(around.runtime_directory().value.0, PathBuf::from("/run/x"));
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::error::{Fault, Reason};
 use super::file::{
-    ApiFragment, Fragment, HostFragment, IntakeFragment, LimitsFragment, LogFragment, Maybe, PathsFragment,
-    QueueFragment, QueuesFragment, RetentionFragment, SecurityFragment, StoreFragment, TasksFragment,
+    ApiFragment, Fragment, HostFragment, IntakeFragment, LimitsFragment, LogFragment, PathsFragment, QueueFragment,
+    QueuesFragment, RetentionFragment, SecurityFragment, StoreFragment, TasksFragment,
 };
 use super::leaf::{Count, Limit, Nice, Size, Span};
 use super::ledger::Ledger;
@@ -27,8 +27,8 @@ const GIB: u64 = 1 << 30;
 /// What the host decides where the configuration is silent.
 #[derive(Debug)]
 pub(super) struct HostDefaults {
-    pub(super) state_directory: Sourced<PathBuf>,
-    pub(super) runtime_directory: Sourced<PathBuf>,
+    pub(super) state_directory: Sourced<AbsolutePath>,
+    pub(super) runtime_directory: Sourced<AbsolutePath>,
     pub(super) cores: NonZeroU32,
 }
 
@@ -58,12 +58,8 @@ pub(super) fn resolve(
 }
 
 fn paths(ledger: &mut Ledger<'_>, said: PathsFragment, host: HostDefaults) -> Paths {
-    let or = |said: Maybe<AbsolutePath>, default: Sourced<PathBuf>| {
-        said.or(Some(Sourced { value: AbsolutePath(default.value), source: default.source }))
-    };
-    let unset = || AbsolutePath(PathBuf::new());
-    let state = ledger.restart("state_directory", or(said.state_directory, host.state_directory), unset());
-    let runtime = ledger.restart("runtime_directory", or(said.runtime_directory, host.runtime_directory), unset());
+    let state = ledger.restart_or("state_directory", said.state_directory, host.state_directory);
+    let runtime = ledger.restart_or("runtime_directory", said.runtime_directory, host.runtime_directory);
     let socket_source = said.socket.as_ref().map_or(Source::Default, |socket| socket.source.clone());
     let socket = ledger.restart("socket", said.socket, AbsolutePath(runtime.0.join("control.sock")));
     let found = socket.0.as_os_str().len();
