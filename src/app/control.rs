@@ -15,6 +15,9 @@ use crate::engine::Reply;
 use crate::sys::signal::Blocked;
 use crate::wire::api::ReloadDocument;
 
+/// poll(2) takes no more than 24 days.
+const A_DAY: Duration = Duration::from_secs(86_400);
+
 /// What the main loop hears.
 pub(super) enum Notice {
     Signal(Signal),
@@ -69,7 +72,7 @@ impl Inbox {
 
 fn listen(source: &Source, notifier: &Notifier) {
     loop {
-        match source.wait(Duration::MAX) {
+        match source.wait(A_DAY) {
             Ok(Some(signal)) => notifier.notify(Notice::Signal(signal)),
             Ok(None) => {}
             Err(error) => {
@@ -168,7 +171,7 @@ fn changed(old: &Settings, new: &Settings) -> Vec<String> {
 }
 
 fn faults(error: &config::ConfigError) -> Vec<String> {
-    error.faults.iter().map(ToString::to_string).collect()
+    error.faults().iter().map(ToString::to_string).collect()
 }
 
 fn log_reload(result: Result<ReloadDocument, ReloadFailure>) {

@@ -51,8 +51,7 @@ pub fn daemon(options: Options) -> Result<(), Error> {
     directory::prepare(&settings.paths.state_directory, Access::Private)?;
     directory::prepare(&settings.paths.runtime_directory, Access::Private)?;
     let mut lock = Lock::acquire(&settings.paths.runtime_directory, VERSION, now().0)?;
-    // One daemon per state, wherever its socket is.
-    let state_lock = Lock::acquire_without_pid_file(&settings.paths.state_directory, VERSION, now().0)?;
+    let state_lock = lock_state(&settings)?;
     tell_predecessor(&lock);
     let listener = socket::listen(&settings.paths.socket)?;
 
@@ -66,7 +65,7 @@ pub fn daemon(options: Options) -> Result<(), Error> {
     let end = control::run(&inbox, &organs, reloader, settings, &mut lock);
     organs.join();
     socket::remove(&socket_path);
-    state_lock.release()?;
+    drop(state_lock);
     lock.release()?;
     info!("stopped");
     end
@@ -89,6 +88,15 @@ fn refuse_root(settings: &Settings, uid: u32) -> Result<(), Error> {
         (0, RootTasks::Refused) => Err(Error::RootTasks { words: RootTasks::Allowed.word() }),
         (0, RootTasks::Allowed) | (1.., RootTasks::Refused | RootTasks::Allowed) => Ok(()),
     }
+}
+
+/// One daemon per state, wherever its socket is.
+fn lock_state(settings: &Settings) -> Result<Option<Lock>, Error> {
+    let paths = &settings.paths;
+    if paths.state_directory == paths.runtime_directory {
+        return Ok(None);
+    }
+    Ok(Some(Lock::acquire_without_pid_file(&paths.state_directory, VERSION, now().0)?))
 }
 
 fn tell_predecessor(lock: &Lock) {

@@ -78,7 +78,9 @@ impl Daemon {
 
     /// Writes the configuration file.
     pub fn configure(&self, configuration: &str) {
-        fs::write(self.path("config.yml"), configuration).expect("the configuration is written");
+        // The tests' daemon runs as whoever runs the tests, which is root on build machines.
+        let allow = "security:\n  allow_root_tasks: yes, run tasks as root\n";
+        fs::write(self.path("config.yml"), format!("{configuration}{allow}")).expect("the configuration is written");
     }
 
     /// The binary with these arguments, pointed at this daemon.
@@ -254,13 +256,15 @@ impl Drop for Daemon {
     }
 }
 
-/// Ends what a test left behind: every process whose environment names the test's directory.
+/// Ends what a test left behind: every process that works in the test's directory or has it in its environment.
 fn end_everything_below(directory: &Path) {
     let mark = format!("TASKDAEMON_RUNTIME_DIRECTORY={}", directory.join("run").display());
+    let within = |link: &str, entry: &fs::DirEntry| fs::read_link(entry.path().join(link)).is_ok_and(|at| at.starts_with(directory));
     for entry in fs::read_dir("/proc").expect("/proc").flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
         let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
-        if environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes()) {
+        let marked = environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes());
+        if marked || within("cwd", &entry) {
             kill(pid, 9);
         }
     }
