@@ -3,7 +3,21 @@
 //! [`Executor`] takes orders and returns at once; what becomes of them arrives as [`Report`]s.
 //! The real one is a link to the runner process; the fake one serves the simulator.
 //!
+//! [`RunnerLink`] finds or starts the runner by a [`Launcher`] and keeps what attempts write in [`Outputs`].
+//!
 //! It must not know queues, policies or the store.
+
+pub mod fake;
+mod launch;
+mod link;
+mod outputs;
+#[cfg(test)]
+mod tests;
+mod translate;
+
+pub use launch::{ConnectError, Launcher};
+pub use link::{Connect, RunnerLink};
+pub use outputs::{OutputError, Outputs};
 
 use std::fs::File;
 use std::time::Duration;
@@ -12,6 +26,10 @@ use crate::task::{AttemptKey, Cost, Signal, Spec, TaskId, Timestamp};
 
 /// What runs attempts.
 pub trait Executor: Send {
+    /// Says that one more [`Report::Linked`] was taken up. Orders given before that are dropped: a start that
+    /// followed an earlier link's orders would run on a runner whose report does not know it.
+    fn adopt(&mut self);
+
     /// Starts an attempt whose claim is committed.
     fn start(&mut self, start: Start);
 
@@ -42,6 +60,9 @@ pub trait Executor: Send {
     /// Removes what all attempts of these tasks wrote; the work may be done later, elsewhere.
     fn remove_output(&mut self, tasks: &[(TaskId, u32)]);
 }
+
+/// Where reports go. Called on a thread of the executor's, or on that of an order; must not wait.
+pub type Sink = Box<dyn Fn(Report) + Send + Sync>;
 
 /// An attempt to start.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -84,9 +84,9 @@ impl Runner {
             (ToRunner::Hello { version, instance }, Some(Phase::Silent)) => return self.greet(version, instance),
             (_, Some(Phase::Silent) | None) | (ToRunner::Hello { .. }, _) => return false,
             (ToRunner::Spawn(spawn), _) => self.spawn(&spawn, descriptors.take().unwrap_or_default()),
-            (ToRunner::Stop { key, reason, signal, grace_ms }, _) => {
+            (ToRunner::Stop { key, signal, grace_ms }, _) => {
                 if let Some(serial) = self.table.serial(key) {
-                    self.stop(serial, Cause::Stopped(reason), signal, Duration::from_millis(grace_ms));
+                    self.stop(serial, Cause::Stopped, signal, Duration::from_millis(grace_ms));
                 }
             }
             (ToRunner::Signal { key, signal }, _) => {
@@ -104,7 +104,7 @@ impl Runner {
                 }
             }
             (ToRunner::Sweep(sweep), _) => self.sweep(sweep),
-            (ToRunner::Drain { grace_ms }, _) => self.drain(Duration::from_millis(grace_ms)),
+            (ToRunner::Drain { patience_ms }, _) => self.drain_after(Duration::from_millis(patience_ms)),
             (ToRunner::Leave, _) => match self.leaving {
                 Leaving::No | Leaving::Asked => self.leaving = Leaving::Asked,
                 Leaving::Terminated { .. } => {}
@@ -121,6 +121,7 @@ impl Runner {
             return false;
         }
         self.instance = instance;
+        self.drain_at = None;
         if self.leaving == Leaving::Asked {
             self.leaving = Leaving::No;
         }

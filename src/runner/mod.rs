@@ -65,7 +65,7 @@ pub enum Error {
 /// Where the kernel lacks something that the runner needs; named in the error.
 pub fn serve(listener: OwnedFd, daemon_uid: u32) -> Result<(), Error> {
     let prepare = |step| move |source| Error::Prepare { step, source };
-    signal::default_all();
+    signal::ignore_none();
     // Also before the thread starts, so that a signal to the process waits for its descriptor.
     signal::block_all().map_err(prepare("block signals"))?;
     fd::occupy_standard().map_err(prepare("open /dev/null"))?;

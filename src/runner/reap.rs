@@ -58,10 +58,7 @@ impl Runner {
                 self.table.look_at(serial, Some(Instant::now() + DOUBT));
             }
             (false, _) => self.finish(serial),
-            (true, Stage::Running) => {
-                let (signal, grace) = (attempt.stop_signal, Duration::from_millis(attempt.grace_ms));
-                self.stop(serial, Cause::Itself, signal, grace);
-            }
+            (true, Stage::Running) => self.stop_its_way(serial, Cause::Itself),
             (true, Stage::Stopping { .. } | Stage::Killed { .. }) => {
                 let due = attempt.due();
                 self.table.look_at(serial, due);
@@ -74,10 +71,7 @@ impl Runner {
         let Some(attempt) = self.table.get_mut(serial) else { return };
         let (ended, due) = (attempt.end.is_some(), attempt.due().is_some_and(|due| due <= now));
         match attempt.stage {
-            Stage::Running if due => {
-                let (signal, grace) = (attempt.stop_signal, Duration::from_millis(attempt.grace_ms));
-                self.stop(serial, Cause::Timeout, signal, grace);
-            }
+            Stage::Running if due => self.stop_its_way(serial, Cause::Timeout),
             Stage::Stopping { .. } if due => self.kill(serial),
             // What SIGKILL does not end hangs in the kernel: it cannot be waited for.
             Stage::Killed { .. } if due && ended => self.finish(serial),

@@ -18,16 +18,13 @@ use crate::sys::process::{self, Starter};
 use crate::sys::procfs::{self, Orphans};
 use crate::sys::signal::{self, Signals};
 use crate::sys::{clock, fd};
-use crate::wire::runner::{Cause, End, Ended, FromRunner, Key, Running, Spawn, StopReason, Usage};
+use crate::wire::runner::{Cause, End, Ended, FromRunner, Key, Running, Spawn, Usage};
 
 /// Tokens of the runner's own descriptors; larger ones are attempts' serials.
 pub(super) const LISTENER: u64 = 0;
 pub(super) const LINK: u64 = 1;
 const SIGNALS: u64 = 2;
 pub(super) const SWEEP: u64 = 3;
-
-/// The most that SIGTERM to the runner leaves to any task.
-const TERM_GRACE: Duration = Duration::from_secs(10);
 
 /// How long an ended runner waits for its last reports to be acknowledged.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -67,6 +64,8 @@ pub(super) struct Runner {
     pub(super) strays: HashMap<i32, Option<Serial>>,
     pub(super) sweeping: Option<Sweeping>,
     pub(super) leaving: Leaving,
+    /// When the patience with what runs is over.
+    pub(super) drain_at: Option<Instant>,
 }
 
 impl Runner {
@@ -96,6 +95,7 @@ impl Runner {
             strays: HashMap::new(),
             sweeping: None,
             leaving: Leaving::No,
+            drain_at: None,
         };
         runner.watch(&runner.listener, LISTENER).map_err(os("watch the socket"))?;
         runner.watch(&runner.signals, SIGNALS).map_err(os("watch for signals"))?;
@@ -143,13 +143,17 @@ impl Runner {
             Leaving::No | Leaving::Asked => None,
         };
         let sweep = self.sweeping.as_ref().map(|sweeping| sweeping.next_step_at);
-        let next = [self.table.next_deadline(), sweep, last_words].into_iter().flatten().min();
+        let next = [self.table.next_deadline(), sweep, last_words, self.drain_at].into_iter().flatten().min();
         // Rounded up, or the last millisecond would be spent asking again and again.
         let wait = next.map(|at| at.saturating_duration_since(now) + Duration::from_micros(999));
         wait.map_or(EpollTimeout::NONE, |wait| EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::MAX))
     }
 
     fn meet_deadlines(&mut self, now: Instant) {
+        if self.drain_at.is_some_and(|at| at <= now) {
+            self.drain_at = None;
+            self.drain();
+        }
         while let Some(serial) = self.table.take_due(now) {
             self.press(serial, now);
         }
@@ -178,19 +182,24 @@ impl Runner {
                 (libc::SIGCHLD, _) => self.reap(),
                 (_, Leaving::No | Leaving::Asked) => {
                     self.leaving = Leaving::Terminated { by: None };
-                    self.drain(TERM_GRACE);
+                    self.drain();
                 }
                 // A second one will not wait.
-                (_, Leaving::Terminated { .. }) => self.drain(Duration::ZERO),
+                (_, Leaving::Terminated { .. }) => {
+                    self.table.serials().into_iter().for_each(|serial| self.kill(serial))
+                }
             }
         }
     }
 
-    /// Stops everything that runs.
-    pub(super) fn drain(&mut self, grace: Duration) {
+    /// Lets what runs end by itself for `patience`, then ends it.
+    pub(super) fn drain_after(&mut self, patience: Duration) {
+        self.drain_at = Instant::now().checked_add(patience);
+    }
+
+    fn drain(&mut self) {
         for serial in self.table.serials() {
-            let signal = self.table.get_mut(serial).map_or(libc::SIGTERM, |attempt| attempt.stop_signal);
-            self.stop(serial, Cause::Stopped(StopReason::Shutdown), signal, grace);
+            self.stop_its_way(serial, Cause::Drained);
         }
     }
 
@@ -258,7 +267,7 @@ impl Runner {
         for owner in self.strays.values_mut().filter(|owner| **owner == Some(serial)) {
             *owner = None;
         }
-        if let Some((end, ended_at_us)) = attempt.end {
+        if let Some((end, ended_at_us)) = attempt.end.take() {
             self.settle_end(attempt.report(end, ended_at_us));
         }
     }

@@ -23,12 +23,12 @@ pub(super) struct Surroundings<'a> {
 
 /// The end of an attempt for which descriptors or processes ran out.
 pub(super) fn exhausted(errno: i32) -> End {
-    End::NotStarted { fault: Fault::NoResources, errno }
+    End::NotStarted { fault: Fault::NoResources, errno, subject: Vec::new() }
 }
 
 /// Starts the command.
 pub(super) fn start(starter: &mut Starter, spawn: &Spawn, around: &Surroundings<'_>) -> Result<Started, End> {
-    let nul = |_| End::NotStarted { fault: Fault::BadArguments, errno: libc::EINVAL };
+    let nul = |_| End::NotStarted { fault: Fault::BadArguments, errno: libc::EINVAL, subject: Vec::new() };
     let arguments = strings(spawn.arguments.iter().cloned()).map_err(nul)?;
     let environment = strings(environment(spawn, around.instance)).map_err(nul)?;
     let directory = CString::new(spawn.directory.as_slice()).map_err(nul)?;
@@ -44,8 +44,14 @@ pub(super) fn start(starter: &mut Starter, spawn: &Spawn, around: &Surroundings<
         input: around.input,
         output: around.output,
     };
-    let told = |error: StartError| End::NotStarted { fault: fault(spawn, error, &candidates), errno: error.errno };
-    starter.start(&program).map_err(told)
+    starter.start(&program).map_err(|error| {
+        let subject = match error.step {
+            Step::Directory => spawn.directory.clone(),
+            Step::Execute => spawn.arguments.first().cloned().unwrap_or_default(),
+            Step::Fork | Step::Group | Step::Limit | Step::Nice | Step::Descriptors => Vec::new(),
+        };
+        End::NotStarted { fault: fault(spawn, error, &candidates), errno: error.errno, subject }
+    })
 }
 
 fn strings(all: impl Iterator<Item = Vec<u8>>) -> Result<Vec<CString>, std::ffi::NulError> {
@@ -110,9 +116,8 @@ fn fault(spawn: &Spawn, error: StartError, candidates: &[CString]) -> Fault {
 
 fn unusable(spawn: &Spawn, errno: i32, candidates: &[CString]) -> Fault {
     let directory = Path::new(OsStr::from_bytes(&spawn.directory));
-    let mut there = candidates
-        .iter()
-        .filter_map(|candidate| std::fs::metadata(directory.join(OsStr::from_bytes(candidate.as_bytes()))).ok());
+    let named = candidates.iter().map(|candidate| candidate.as_bytes()).filter(|candidate| !candidate.is_empty());
+    let mut there = named.filter_map(|candidate| std::fs::metadata(directory.join(OsStr::from_bytes(candidate))).ok());
     match (there.next(), errno) {
         (Some(file), _) if file.is_dir() => Fault::CommandIsDirectory,
         (Some(_), libc::ENOENT | libc::ENOTDIR) => Fault::NoInterpreter,

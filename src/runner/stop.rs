@@ -34,6 +34,13 @@ impl Runner {
         self.signal_all(serial, &[wanted, libc::SIGCONT]);
     }
 
+    /// Stops an attempt by its own signal, with its own grace.
+    pub(super) fn stop_its_way(&mut self, serial: Serial, cause: Cause) {
+        let Some(attempt) = self.table.get_mut(serial) else { return };
+        let (wanted, grace) = (attempt.stop_signal, Duration::from_millis(attempt.grace_ms));
+        self.stop(serial, cause, wanted, grace);
+    }
+
     /// Kills all processes of an attempt.
     pub(super) fn kill(&mut self, serial: Serial) {
         let give_up_at = Instant::now() + AFTER_KILL;

@@ -22,9 +22,10 @@ pub(super) struct Sweeping {
 }
 
 impl Runner {
-    /// Begins to end what `sweep` names; a sweep under way is given up for it.
-    pub(super) fn sweep(&mut self, sweep: Sweep) {
+    /// Begins to end what `sweep` names; a sweep under way becomes part of it.
+    pub(super) fn sweep(&mut self, mut sweep: Sweep) {
         let now = Instant::now();
+        sweep.leftovers.extend(self.sweeping.take().into_iter().flat_map(|before| before.sweep.leftovers));
         let next_step_at = now + Duration::from_millis(sweep.grace_ms.min(u64::from(u32::MAX)));
         let mut sweeping = Sweeping { sweep, held: Vec::new(), killed: false, next_step_at };
         self.hold(&mut sweeping, &[libc::SIGTERM, libc::SIGCONT]);
@@ -43,7 +44,8 @@ impl Runner {
         let due = sweeping.next_step_at <= now;
         if sweeping.held.is_empty() || (due && sweeping.killed) {
             let survivors = sweeping.held.iter().map(|(pid, _)| *pid).collect();
-            return self.say(FromRunner::Swept { survivors });
+            let keys = sweeping.sweep.leftovers.iter().map(|left| left.key).collect();
+            return self.say(FromRunner::Swept { keys, survivors });
         }
         if due {
             for (_, process) in &sweeping.held {
@@ -77,30 +79,22 @@ impl Runner {
     fn leftovers(&self, sweep: &Sweep) -> Vec<Process> {
         let all: HashMap<i32, Process> =
             procfs::all().unwrap_or_default().into_iter().map(|process| (process.pid, process)).collect();
-        let named: HashSet<i32> = sweep
-            .leftovers
-            .iter()
-            .filter(|left| all.get(&left.pid).is_some_and(|process| process.start_ticks == left.start_ticks))
-            .map(|left| left.pid)
-            .collect();
+        let processes = sweep.leftovers.iter().filter_map(|left| left.process);
+        let alive = |pid: i32, start_ticks| all.get(&pid).is_some_and(|process| process.start_ticks == start_ticks);
+        let named: HashSet<i32> = processes.filter(|(pid, start)| alive(*pid, *start)).map(|(pid, _)| pid).collect();
         let me = i32::try_from(std::process::id()).unwrap_or_default();
         let spared: HashSet<i32> = self.link.iter().map(|link| link.peer.pid).chain([me, 1]).collect();
         let left = |process: &Process| {
-            named.contains(&process.pid) || named.contains(&process.group) || carries(process.pid, &sweep.instance)
+            named.contains(&process.pid) || named.contains(&process.group) || carries(process.pid, &self.instance)
         };
-        let marked: HashSet<i32> = all
-            .values()
-            .filter(|process| !spared.contains(&process.pid) && left(process))
-            .map(|process| process.pid)
-            .collect();
+        let candidates = all.values().filter(|process| !spared.contains(&process.pid));
+        let marked: HashSet<i32> =
+            candidates.clone().filter(|process| left(process)).map(|process| process.pid).collect();
         let swept = |process: &&Process| {
-            let mut line = ancestry(process.pid, &all);
-            !process.zombie
-                && !spared.contains(&process.pid)
-                && !ancestry(process.pid, &all).any(|pid| pid == me)
-                && line.any(|pid| marked.contains(&pid))
+            let ours = ancestry(process.pid, &all).any(|pid| pid == me);
+            !process.zombie && !ours && ancestry(process.pid, &all).any(|pid| marked.contains(&pid))
         };
-        all.values().filter(swept).copied().collect()
+        candidates.filter(swept).copied().collect()
     }
 }
 

@@ -21,14 +21,31 @@ pub fn block_all() -> io::Result<Blocked> {
     Ok(Blocked(PhantomData))
 }
 
-/// Gives every signal its default effect again, the ignored SIGPIPE of Rust programs included: a program
-/// that is executed inherits what is ignored.
-pub fn default_all() {
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: installs no handler. SIGKILL, SIGSTOP and the C library's own are refused, as they should be.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+/// Ignores no signal any more, neither the SIGPIPE of Rust programs nor what was inherited: a program that is
+/// executed would inherit it in turn. Handlers are left alone, since executing removes them.
+pub fn ignore_none() {
+    // Not sigaction(3), which hides the C library's own two signals: those may have been inherited ignored too.
+    let call = |signal: i32, new: *const KernelAction, old: *mut KernelAction| {
+        // SAFETY: both are null or point to the kernel's structure, which is no larger than ours.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, new, old, size_of::<u64>()) }
+    };
+    for signal in 1..=64 {
+        let mut action = KernelAction::default();
+        if call(signal, std::ptr::null(), &raw mut action) == 0 && action.handler == libc::SIG_IGN {
+            call(signal, &raw const DEFAULT_ACTION, std::ptr::null_mut());
+        }
     }
 }
+
+/// The kernel's `struct sigaction`, by its first member; the rest (flags, restorer, mask) may differ by architecture.
+#[repr(C)]
+#[derive(Default)]
+struct KernelAction {
+    handler: usize,
+    rest: [u64; 4],
+}
+
+static DEFAULT_ACTION: KernelAction = KernelAction { handler: libc::SIG_DFL, rest: [0; 4] };
 
 /// Some signals as a descriptor: signalfd(2). They have to be blocked.
 #[derive(Debug)]

@@ -50,8 +50,6 @@ pub enum ToRunner {
     Stop {
         /// Which.
         key: Key,
-        /// Why.
-        reason: StopReason,
         /// The polite signal.
         signal: i32,
         /// How long after it SIGKILL follows, in milliseconds.
@@ -68,10 +66,10 @@ pub enum ToRunner {
     Acknowledge(Vec<Key>),
     /// End what a dead runner left behind; answered by [`FromRunner::Swept`].
     Sweep(Sweep),
-    /// End all attempts.
+    /// Let what runs end by itself for a while, then end it; said again, the new time counts.
     Drain {
-        /// How long after the polite signals SIGKILL follows, in milliseconds.
-        grace_ms: u64,
+        /// How long, in milliseconds.
+        patience_ms: u64,
     },
     /// Exit once nothing runs and every end is acknowledged.
     Leave,
@@ -121,35 +119,22 @@ pub struct Limits {
     pub file_bytes: Option<u64>,
 }
 
-/// Why an attempt is stopped from outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum StopReason {
-    /// Somebody cancelled it.
-    Cancelled,
-    /// The service ends.
-    Shutdown,
-}
-
 /// What a dead runner may have left behind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sweep {
-    /// The daemon's identity that its processes carry in [`INSTANCE`].
-    pub instance: String,
-    /// The attempts that it ran.
+    /// The attempts that it ran. Whatever else carries the daemon's identity in [`INSTANCE`] is ended too.
     pub leftovers: Vec<Leftover>,
     /// How long after SIGTERM SIGKILL follows, in milliseconds.
     pub grace_ms: u64,
 }
 
-/// The main process of an attempt of a dead runner.
+/// An attempt of a dead runner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leftover {
-    /// The attempt.
+    /// Which.
     pub key: Key,
-    /// Its process.
-    pub pid: i32,
-    /// When that process started, in clock ticks after boot.
-    pub start_ticks: u64,
+    /// Its main process, with when that started in clock ticks after boot; only where it was of this boot.
+    pub process: Option<(i32, u64)>,
 }
 
 /// From the runner to the daemon.
@@ -170,7 +155,9 @@ pub enum FromRunner {
     Ended(Ended),
     /// A sweep is over.
     Swept {
-        /// What even SIGKILL did not end.
+        /// The attempts of the order.
+        keys: Vec<Key>,
+        /// What even SIGKILL did not end: it hangs in the kernel.
         survivors: Vec<i32>,
     },
 }
@@ -227,7 +214,7 @@ pub struct Ended {
 }
 
 /// How a main process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {
     /// By itself.
     Exited {
@@ -247,6 +234,8 @@ pub enum End {
         fault: Fault,
         /// The kernel's word for it; errno(3).
         errno: i32,
+        /// The command or the directory.
+        subject: Vec<u8>,
     },
 }
 
@@ -286,8 +275,10 @@ pub enum Cause {
     Itself,
     /// The timeout's.
     Timeout,
-    /// The daemon's, by [`ToRunner::Stop`] or [`ToRunner::Drain`].
-    Stopped(StopReason),
+    /// The daemon's, by [`ToRunner::Stop`].
+    Stopped,
+    /// The end of the service, by [`ToRunner::Drain`] or by SIGTERM to the runner.
+    Drained,
 }
 
 /// What an attempt's processes used, as far as they were waited for; getrusage(2).

@@ -1,0 +1,371 @@
+//! The link to the real runner: one thread listens, whoever asks sends.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::{Cause, ConnectError, End, Executor, ExitStatus, Leftover, Outputs, Report, Sink, Start, translate};
+use crate::sys::{clock, memfd};
+use crate::task::{AttemptKey, Cost, Signal, Stop, TaskId, Timestamp};
+use crate::wire::runner::packet::{self, MAX_PACKET_BYTES, Packet, Received};
+use crate::wire::runner::{FromRunner, Sweep, ToRunner, VERSION};
+
+/// How long a runner may take to answer.
+const GREETING: Duration = Duration::from_secs(10);
+
+/// How long what was said last may take to leave when this end is closed.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Pauses between attempts to link: the first, then twice as long each time, up to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LAST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What is left to a dead runner's processes between SIGTERM and SIGKILL, in milliseconds.
+const SWEEP_GRACE_MS: u64 = 5_000;
+
+/// How a runner is reached: [`Launcher`](super::Launcher), or a test's own way.
+pub trait Connect: Send {
+    /// Connects to the runner, which is started first if need be.
+    ///
+    /// # Errors
+    /// Where there is none to be had now; it is tried again later.
+    fn connect(&mut self) -> Result<OwnedFd, ConnectError>;
+}
+
+/// An [`Executor`] whose runner is another process. Links by itself, again and again.
+pub struct RunnerLink {
+    shared: Arc<Shared>,
+    outputs: Outputs,
+    sink: Arc<Sink>,
+    listener: Option<JoinHandle<()>>,
+    removals: mpsc::Sender<Vec<(TaskId, u32)>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Rouses the listener.
+    rouse: EventFd,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    socket: Option<Arc<OwnedFd>>,
+    /// Links that were reported, and those that were adopted: orders pass where they are as many.
+    links: u64,
+    adopted: u64,
+    /// What the socket had no room for. The runner may itself be waiting for room: nobody waits here.
+    outgoing: VecDeque<Packet>,
+    closing: bool,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rouse(&self) {
+        // Fails only where the counter is full, and then the listener is roused already.
+        let _ = self.rouse.write(1);
+    }
+}
+
+impl State {
+    fn passes(&self) -> bool {
+        self.socket.is_some() && self.links == self.adopted
+    }
+
+    /// Forgets the link that is over, and what it did not take.
+    fn unlink(&mut self) {
+        self.socket = None;
+        self.outgoing.clear();
+    }
+
+    /// Sends what waits; true once nothing does.
+    fn flush(&mut self) -> bool {
+        let Some(socket) = &self.socket else { return true };
+        while let Some(packet) = self.outgoing.front() {
+            match packet.send(socket) {
+                Ok(()) => drop(self.outgoing.pop_front()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                // The listener will find the end of the link.
+                Err(_) => self.outgoing.clear(),
+            }
+        }
+        true
+    }
+}
+
+impl RunnerLink {
+    /// Links to the runner that `connect` reaches, as the daemon `instance`; reports go to `sink`.
+    ///
+    /// # Errors
+    /// Where descriptors or threads run out.
+    pub fn new(instance: &str, outputs: Outputs, connect: Box<dyn Connect>, sink: Sink) -> io::Result<Self> {
+        let rouse = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        let shared = Arc::new(Shared { state: Mutex::default(), rouse });
+        let sink = Arc::new(sink);
+        let listener =
+            Listener { shared: Arc::clone(&shared), instance: instance.to_owned(), connect, sink: Arc::clone(&sink) };
+        let listener = thread::Builder::new().name("runner-link".into()).spawn(move || listener.run())?;
+        let (removals, removed) = mpsc::channel();
+        let remover = outputs.clone();
+        thread::Builder::new().name("output-removal".into()).spawn(move || remove(&remover, &removed))?;
+        Ok(Self { shared, outputs, sink, listener: Some(listener), removals })
+    }
+
+    fn send(&self, message: ToRunner, descriptors: Vec<OwnedFd>) -> io::Result<()> {
+        let packet = Packet::new(&[message], descriptors)?;
+        let mut state = self.shared.state();
+        if !state.passes() {
+            return Ok(());
+        }
+        let quiet = state.outgoing.is_empty();
+        state.outgoing.push_back(packet);
+        if quiet && !state.flush() {
+            self.shared.rouse();
+        }
+        Ok(())
+    }
+
+    fn tell(&self, message: ToRunner) {
+        if let Err(error) = self.send(message, Vec::new()) {
+            tracing::error!(error = &error as &dyn std::error::Error, "cannot tell the runner");
+        }
+    }
+
+    fn hand_over(&self, start: &Start) -> Result<(), String> {
+        let input = start.stdin.as_ref().map(|bytes| memfd::sealed("taskdaemon-input", bytes)).transpose();
+        let input = input.map_err(|error| format!("keep the standard input in memory: {error}"))?;
+        let output: OwnedFd = self.outputs.create(start.key).map_err(|error| chain(&error))?.into();
+        let message = ToRunner::Spawn(Box::new(translate::spawn(start)));
+        let sent = self.send(message, [output].into_iter().chain(input).collect());
+        sent.map_err(|error| format!("pass the task to the runner: {error}"))
+    }
+}
+
+fn remove(outputs: &Outputs, orders: &mpsc::Receiver<Vec<(TaskId, u32)>>) {
+    for (task, attempts) in orders.iter().flatten() {
+        for attempt in 1..=attempts {
+            if let Err(error) = outputs.remove(AttemptKey { task, attempt }) {
+                tracing::warn!(error = &error as &dyn std::error::Error, "an output stays");
+            }
+        }
+    }
+}
+
+impl Executor for RunnerLink {
+    fn adopt(&mut self) {
+        self.shared.state().adopted += 1;
+    }
+
+    fn start(&mut self, start: Start) {
+        if !self.shared.state().passes() {
+            return;
+        }
+        if let Err(reason) = self.hand_over(&start) {
+            let status = ExitStatus::NotStarted { reason, code: 126 };
+            let ended_at = Timestamp(clock::now_us());
+            let end = End { status, cause: Cause::Itself, started_at: None, ended_at, cost: Cost::default() };
+            (self.sink)(Report::Ended { key: start.key, end });
+        }
+    }
+
+    fn stop(&mut self, key: AttemptKey, stop: Stop) {
+        let (signal, grace_ms) = (stop.signal.number(), stop.grace_ms);
+        self.tell(ToRunner::Stop { key: translate::key(key), signal, grace_ms });
+    }
+
+    fn signal(&mut self, key: AttemptKey, signal: Signal) {
+        self.tell(ToRunner::Signal { key: translate::key(key), signal: signal.number() });
+    }
+
+    fn acknowledge(&mut self, keys: &[AttemptKey]) {
+        if !keys.is_empty() {
+            self.tell(ToRunner::Acknowledge(keys.iter().copied().map(translate::key).collect()));
+        }
+    }
+
+    fn sweep(&mut self, leftovers: Vec<Leftover>) {
+        let leftovers = leftovers.iter().map(translate::leftover).collect();
+        self.tell(ToRunner::Sweep(Sweep { leftovers, grace_ms: SWEEP_GRACE_MS }));
+    }
+
+    fn drain(&mut self, patience: Duration) {
+        self.tell(ToRunner::Drain { patience_ms: u64::try_from(patience.as_millis()).unwrap_or(u64::MAX) });
+    }
+
+    fn leave(&mut self) {
+        self.tell(ToRunner::Leave);
+    }
+
+    fn output(&self, key: AttemptKey) -> io::Result<File> {
+        self.outputs.open(key).map_err(io::Error::from)
+    }
+
+    fn remove_output(&mut self, tasks: &[(TaskId, u32)]) {
+        // The remover ends only when this sender does.
+        let _ = self.removals.send(tasks.to_vec());
+    }
+}
+
+impl Drop for RunnerLink {
+    fn drop(&mut self) {
+        self.shared.state().closing = true;
+        self.shared.rouse();
+        if let Some(thread) = self.listener.take() {
+            // A listener that panicked has said so already.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The thread that links and listens.
+struct Listener {
+    shared: Arc<Shared>,
+    instance: String,
+    connect: Box<dyn Connect>,
+    sink: Arc<Sink>,
+}
+
+/// Why a link is over.
+enum Over {
+    Closing,
+    Lost(String),
+}
+
+impl Listener {
+    fn run(mut self) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let before = self.shared.state().links;
+            let over = match self.connect.connect() {
+                Ok(socket) => self.converse(Arc::new(socket)),
+                Err(error) => Over::Lost(chain(&error)),
+            };
+            let linked = {
+                let mut state = self.shared.state();
+                state.unlink();
+                state.links != before
+            };
+            match over {
+                Over::Closing => return,
+                Over::Lost(reason) => (self.sink)(Report::Lost { reason }),
+            }
+            pause = if linked { FIRST_PAUSE } else { (pause * 2).min(LAST_PAUSE) };
+            if self.sleep(pause) {
+                return;
+            }
+        }
+    }
+
+    /// Waits; true where this end is closed meanwhile.
+    fn sleep(&self, pause: Duration) -> bool {
+        let timeout = PollTimeout::try_from(pause).unwrap_or(PollTimeout::MAX);
+        // Roused or not: what counts is whether it is over.
+        let _ = poll(&mut [PollFd::new(self.shared.rouse.as_fd(), PollFlags::POLLIN)], timeout);
+        self.is_closing()
+    }
+
+    fn is_closing(&self) -> bool {
+        let _ = self.shared.rouse.read();
+        self.shared.state().closing
+    }
+
+    /// Speaks over one connection until its end.
+    fn converse(&self, socket: Arc<OwnedFd>) -> Over {
+        let hello = ToRunner::Hello { version: VERSION, instance: self.instance.clone() };
+        if let Err(error) = Packet::new(&[hello], Vec::new()).and_then(|packet| packet.send(&socket)) {
+            return Over::Lost(format!("greet the runner: {error}"));
+        }
+        let mut buffer = vec![0; MAX_PACKET_BYTES];
+        let mut deadline = Some(Instant::now() + GREETING);
+        loop {
+            match self.wait(&socket, deadline) {
+                Ok(true) => {}
+                Ok(false) => return Over::Closing,
+                Err(error) => return Over::Lost(format!("wait for the runner: {error}")),
+            }
+            match packet::receive(&socket, &mut buffer) {
+                Ok(Received::Nothing) => {}
+                Ok(Received::End) => return Over::Lost("the runner ended".into()),
+                Err(error) => return Over::Lost(format!("understand the runner: {error}")),
+                Ok(Received::Messages(messages, _)) => {
+                    deadline = None;
+                    for message in messages {
+                        if let Err(reason) = self.take(message, &socket) {
+                            return Over::Lost(reason);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for something to read, and sends what waits; false where this end is closed.
+    fn wait(&self, socket: &Arc<OwnedFd>, deadline: Option<Instant>) -> io::Result<bool> {
+        let (idle, closing) = {
+            let mut state = self.shared.state();
+            (state.flush(), state.closing)
+        };
+        if closing && idle {
+            return Ok(false);
+        }
+        let deadline = if closing { Some(Instant::now() + LAST_WORDS) } else { deadline };
+        let timeout = match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
+            None => PollTimeout::NONE,
+            Some(left) => PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
+        };
+        let wanted = if idle { PollFlags::POLLIN } else { PollFlags::POLLIN | PollFlags::POLLOUT };
+        let rouse = self.shared.rouse.as_fd();
+        let ready = poll(&mut [PollFd::new(socket.as_fd(), wanted), PollFd::new(rouse, PollFlags::POLLIN)], timeout)?;
+        if self.is_closing() && (closing || self.shared.state().outgoing.is_empty()) {
+            return Ok(false);
+        }
+        if ready == 0 { Err(io::ErrorKind::TimedOut.into()) } else { Ok(true) }
+    }
+
+    fn take(&self, message: FromRunner, socket: &Arc<OwnedFd>) -> Result<(), String> {
+        let report = match message {
+            FromRunner::Welcome(welcome) => {
+                let mut state = self.shared.state();
+                state.socket = Some(Arc::clone(socket));
+                state.links += 1;
+                drop(state);
+                translate::linked(welcome).into_iter().for_each(&*self.sink);
+                return Ok(());
+            }
+            FromRunner::Refused { version, instance } => {
+                return Err(format!("the runner speaks version {version} and runs tasks of daemon {instance:?}"));
+            }
+            FromRunner::Started(running) => translate::started(running),
+            FromRunner::Ended(ended) => translate::ended(ended),
+            FromRunner::Swept { keys, survivors } => {
+                for pid in survivors {
+                    tracing::error!(pid, "a process of a dead runner hangs in the kernel; SIGKILL does not end it");
+                }
+                Report::Swept { keys: keys.into_iter().map(translate::attempt).collect() }
+            }
+        };
+        (self.sink)(report);
+        Ok(())
+    }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}

@@ -1,0 +1,182 @@
+//! The files that attempts write: `output/<task div 1000>/<task>.<attempt>`, for their owner alone.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use crate::sys::fs::{create_private, free_bytes, open_regular};
+use crate::task::{AttemptKey, TaskId};
+
+/// Tasks per directory.
+const PER_DIRECTORY: i64 = 1000;
+
+/// All output files of a state directory.
+#[derive(Debug, Clone)]
+pub struct Outputs {
+    root: PathBuf,
+}
+
+/// What could not be done to which file.
+#[derive(Debug, thiserror::Error)]
+#[error("{verb} {}", path.display())]
+pub struct OutputError {
+    verb: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl OutputError {
+    /// Whether the disk, or the user's share of it, is full.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+
+    /// Whether there is no such file.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
+}
+
+impl From<OutputError> for io::Error {
+    fn from(error: OutputError) -> Self {
+        Self::new(error.source.kind(), error)
+    }
+}
+
+impl Outputs {
+    /// Those below `state`, the state directory.
+    #[must_use]
+    pub fn new(state: &Path) -> Self {
+        Self { root: state.join("output") }
+    }
+
+    fn directory(&self, task: TaskId) -> PathBuf {
+        self.root.join((task.0 / PER_DIRECTORY).to_string())
+    }
+
+    fn path(&self, key: AttemptKey) -> PathBuf {
+        self.directory(key.task).join(key.to_string())
+    }
+
+    /// Makes the file of an attempt, empty; what an attempt of that name that never started left is emptied.
+    ///
+    /// # Errors
+    /// Where the disk is full, or something else stands in its place.
+    pub fn create(&self, key: AttemptKey) -> Result<File, OutputError> {
+        let path = self.path(key);
+        let created = create_private(&path).or_else(|error| {
+            if error.kind() != io::ErrorKind::NotFound {
+                return Err(error);
+            }
+            DirBuilder::new().recursive(true).mode(0o700).create(self.directory(key.task))?;
+            create_private(&path)
+        });
+        created.map_err(|source| OutputError { verb: "create", path, source })
+    }
+
+    /// Opens the file of an attempt for reading, while the attempt writes or later.
+    ///
+    /// # Errors
+    /// Where it is missing ([`OutputError::is_missing`]) or is no plain file.
+    pub fn open(&self, key: AttemptKey) -> Result<File, OutputError> {
+        let path = self.path(key);
+        open_regular(&path).map_err(|source| OutputError { verb: "open", path, source })
+    }
+
+    /// Removes the file of an attempt, and its directory once that is empty. One that is gone is no error.
+    ///
+    /// # Errors
+    /// Where the directory may not be changed.
+    pub fn remove(&self, key: AttemptKey) -> Result<(), OutputError> {
+        let path = self.path(key);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(OutputError { verb: "remove", path, source })
+            }
+            Ok(()) | Err(_) => {
+                // It usually holds others, and stays.
+                let _ = fs::remove_dir(self.directory(key.task));
+                Ok(())
+            }
+        }
+    }
+
+    /// What all files take on the disk, in bytes. Reads every directory: not for each beat.
+    ///
+    /// # Errors
+    /// Where a directory cannot be read.
+    pub fn disk_usage(&self) -> Result<u64, OutputError> {
+        let mut blocks: u64 = 0;
+        for directory in read(&self.root)? {
+            for file in read(&directory.path())? {
+                // Removed meanwhile: takes nothing.
+                blocks += file.metadata().map_or(0, |data| data.blocks());
+            }
+        }
+        Ok(blocks.saturating_mul(512))
+    }
+
+    /// What may still be written, in bytes.
+    ///
+    /// # Errors
+    /// Where the state directory is gone.
+    pub fn free_bytes(&self) -> Result<u64, OutputError> {
+        let state = self.root.parent().unwrap_or(&self.root);
+        free_bytes(state).map_err(|source| OutputError { verb: "look at", path: state.into(), source })
+    }
+}
+
+fn read(directory: &Path) -> Result<Vec<fs::DirEntry>, OutputError> {
+    match fs::read_dir(directory).and_then(Iterator::collect) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        other => other.map_err(|source| OutputError { verb: "read", path: directory.into(), source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    const KEY: AttemptKey = AttemptKey { task: TaskId(12_345), attempt: 2 };
+
+    #[test]
+    fn what_was_written_can_be_read_counted_and_removed() {
+        let state = tempfile::tempdir().unwrap();
+        let outputs = Outputs::new(state.path());
+        assert_eq!(outputs.disk_usage().unwrap(), 0);
+        outputs.create(KEY).unwrap().write_all(b"output").unwrap();
+        assert!(state.path().join("output/12/12345.2").is_file());
+        let mut text = String::new();
+        outputs.open(KEY).unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "output");
+        assert!(outputs.disk_usage().unwrap() > 0);
+        outputs.remove(KEY).unwrap();
+        outputs.remove(KEY).unwrap();
+        assert!(!state.path().join("output/12").exists());
+        assert!(outputs.open(KEY).unwrap_err().is_missing());
+    }
+
+    #[test]
+    fn the_directories_are_for_their_owner_alone() {
+        let state = tempfile::tempdir().unwrap();
+        Outputs::new(state.path()).create(KEY).unwrap();
+        for path in ["output", "output/12"] {
+            assert_eq!(fs::metadata(state.path().join(path)).unwrap().mode() & 0o777, 0o700);
+        }
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_file_is_refused() {
+        let state = tempfile::tempdir().unwrap();
+        fs::create_dir_all(state.path().join("output/12")).unwrap();
+        symlink("/etc/passwd", state.path().join("output/12/12345.2")).unwrap();
+        assert!(Outputs::new(state.path()).create(KEY).is_err());
+        assert!(Outputs::new(state.path()).open(KEY).is_err());
+    }
+}

@@ -1,0 +1,10 @@
+//! The real runner in a process of its own, spoken to by the real link.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod daemons;
+mod endings;
+mod host;
+mod speed;
+mod starts;
+mod traffic;

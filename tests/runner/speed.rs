@@ -1,0 +1,68 @@
+//! Tasks per second beside the kernel's own limit. Run by hand: `cargo test --release --test runner -- --ignored --nocapture`.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use taskdaemon::executor::{Executor, Report};
+
+use crate::host::{Host, spec};
+
+const COUNT: i64 = 5_000;
+
+/// A loop over posix_spawn(3), which std's Command is, with two in flight.
+fn bare() -> f64 {
+    let started = Instant::now();
+    let mut running = VecDeque::new();
+    for _ in 0..COUNT {
+        if running.len() == 2 {
+            let mut child: std::process::Child = running.pop_front().unwrap();
+            child.wait().unwrap();
+        }
+        let mut command = std::process::Command::new("/bin/true");
+        running.push_back(command.stdin(std::process::Stdio::null()).spawn().unwrap());
+    }
+    for mut child in running {
+        child.wait().unwrap();
+    }
+    rate(started.elapsed())
+}
+
+fn rate(time: Duration) -> f64 {
+    f64::from(i32::try_from(COUNT).unwrap()) / time.as_secs_f64()
+}
+
+fn through_the_runner(host: &Host) -> f64 {
+    let mut daemon = host.daemon();
+    let started = Instant::now();
+    let (mut next, mut open) = (0, 0);
+    while next < COUNT || open > 0 {
+        while open < 2 && next < COUNT {
+            daemon.start(next, spec(&["/bin/true"]));
+            next += 1;
+            open += 1;
+        }
+        let key = daemon.wait("end", |report| match report {
+            Report::Ended { key, .. } => Some(key),
+            _ => None,
+        });
+        daemon.link.acknowledge(&[key]);
+        open -= 1;
+    }
+    rate(started.elapsed())
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn two_in_flight_beside_posix_spawn() {
+    let host = Host::new();
+    for _ in 0..3 {
+        let (bare, ours) = (bare(), through_the_runner(&host));
+        println!("posix_spawn {bare:.0}/s, runner {ours:.0}/s, ratio {:.2}", ours / bare);
+    }
+    let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", host.runner.id())).unwrap();
+    println!(
+        "{}",
+        rollup.lines().filter(|line| line.starts_with("Pss") || line.starts_with("Rss")).collect::<Vec<_>>().join(", ")
+    );
+}
