@@ -9,6 +9,7 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::db::{Db, read_count};
 use super::schema::APPLICATION_ID;
 use super::{Error, Result};
 
@@ -110,4 +111,22 @@ fn keep_private(path: &Path, file: &File) -> Result<()> {
     }
     let private = std::fs::Permissions::from_mode(0o600);
     file.set_permissions(private).map_err(|fault| file_error("make private", path, fault))
+}
+
+/// Brings what a dead process left in the log into the file, and sees that the file then is whole.
+pub(super) fn take_over_log(db: &Db, path: &Path) -> Result<()> {
+    let fail = |fault| db.error("cannot take the log over", fault);
+    let conn = db.conn();
+    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())).map_err(fail)?;
+    let expected: u64 = conn
+        .query_row("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", (), |row| {
+            read_count(row, 0)
+        })
+        .map_err(fail)?;
+    // Not by opening it: closing a second descriptor would drop the database's lock, fcntl(2).
+    let bytes = std::fs::metadata(path).map_err(|fault| file_error("look at", path, fault))?.len();
+    if bytes < expected {
+        return Err(db.damaged(format!("it is cut short: {bytes} of {expected} bytes")));
+    }
+    Ok(())
 }
