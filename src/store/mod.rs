@@ -13,6 +13,7 @@ mod error;
 mod events;
 mod ledger;
 mod list;
+mod log;
 mod open;
 mod page;
 mod queues;

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::db::{Db, int, translate};
 use super::ledger::Ledger;
-use super::recover::{self, Found};
+use super::recover;
 use super::schema::{self, MIGRATIONS};
 use super::{Error, Result, SqliteStore, Store, sql};
 use crate::task::Timestamp;
@@ -45,8 +46,7 @@ impl SqliteStore {
     pub fn open(path: &Path, settings: &Settings, now: Timestamp) -> Result<Self> {
         let path = real(path)?;
         check_library(&path, rusqlite::version_number())?;
-        let found = recover::examine(&path)?;
-        if found == Found::Nothing {
+        if !recover::examine(&path)? {
             schema::create(&path, now)?;
         }
         let name = path.display().to_string();
@@ -57,15 +57,14 @@ impl SqliteStore {
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
             | OpenFlags::SQLITE_OPEN_EXRESCODE;
         let conn = Connection::open_with_flags(&path, flags).map_err(fail)?;
+        keep_log(&conn, true).map_err(fail)?;
         if configure(&conn, settings).map_err(fail)? != "wal" {
             return Err(unfit(&path, "the file system allows no write-ahead log".to_owned()));
         }
         let db = Db::new(conn, name.clone());
-        match found {
-            Found::Nothing | Found::Closed => {}
-            Found::Left => recover::take_over_log(&db, &path)?,
-        }
-        Self::start(db, Some(path))
+        let store = Self::start(db, Some(path))?;
+        keep_log(store.db.conn(), false).map_err(fail)?;
+        Ok(store)
     }
 
     /// An empty queue in memory, for tests and simulations.
@@ -107,6 +106,11 @@ fn real(path: &Path) -> Result<PathBuf> {
     };
     let directory = directory.canonicalize().map_err(|fault| recover::file_error("enter", directory, fault))?;
     Ok(directory.join(path.file_name().unwrap_or_default()))
+}
+
+/// Whether the log stays as it is when the database is closed: what is refused is left untouched.
+fn keep_log(conn: &Connection, kept: bool) -> rusqlite::Result<()> {
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, kept).map(drop)
 }
 
 fn unfit(path: &Path, why: String) -> Error {
