@@ -1,4 +1,6 @@
 //! Tasks, what they run and what they wait for.
+//!
+//! Each function does what the method of [`Store`](super::Store) promises that calls it.
 
 use rusqlite::Row;
 

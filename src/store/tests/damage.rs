@@ -4,6 +4,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
+use super::durability::cut_off;
 use super::*;
 use crate::store::recover::beside;
 use crate::store::{Error, Filter, Page};
@@ -43,6 +44,35 @@ fn a_file_cut_short_is_refused() {
         std::fs::write(place.path(), &bytes[..keep]).unwrap();
         refused(&place, "it is cut short");
     }
+}
+
+#[test]
+fn a_file_cut_short_after_a_crash_is_refused_and_its_log_kept_too() {
+    let place = used(500);
+    let mut store = place.open();
+    committed(&mut store, |store| insert(store, &submission(), State::Queued));
+    for keep in [0, 1, 4096, 40_960, 100_000] {
+        let crashed = cut_off(&place);
+        let log = beside(&crashed.path(), "-wal");
+        let [file_before, log_before] = [&crashed.path(), &log].map(|path| std::fs::read(path).unwrap());
+        std::fs::write(crashed.path(), &file_before[..keep]).unwrap();
+        refused(&crashed, if keep == 0 { "it is empty" } else { "it is cut short" });
+        assert!(std::fs::read(&log).unwrap() == log_before);
+        std::fs::write(crashed.path(), &file_before).unwrap();
+        assert!(crashed.open().task(TaskId(501)).unwrap().is_some());
+    }
+}
+
+#[test]
+fn a_queue_refused_for_its_schema_keeps_its_log_as_it_is() {
+    let place = used(1);
+    let store = place.open();
+    store.db.conn().pragma_update(None, "user_version", 9).unwrap();
+    let crashed = cut_off(&place);
+    let read = || ["", "-wal"].map(|ending| std::fs::read(beside(&crashed.path(), ending)).unwrap());
+    let before = read();
+    assert!(matches!(open(&crashed.path()), Err(Error::Newer { found: 9, .. })));
+    assert!(read() == before);
 }
 
 #[test]
