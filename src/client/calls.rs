@@ -98,7 +98,7 @@ impl Client {
 
     /// Does something to tasks.
     pub fn act(&mut self, verb: Verb, request: &ActRequest) -> Result<Done> {
-        self.send("POST", &format!("/v1/tasks/{}", verb.as_str()), request)
+        self.send("POST", &format!("/v1/actions/{}", verb.as_str()), request)
     }
 
     /// Removes ended tasks.

@@ -38,6 +38,7 @@ pub use submission::{Fault, TaskDefaults, recurring, submission};
 pub use submit::{Accepted, Batch, LimitsRequest, SubmitRequest, TaskRequest};
 pub use task::{
     AttemptDocument, DependencyDocument, Order, RetryDocument, TaskDetail, TaskSummary, TasksPage, VariableDocument,
+    exit_code,
 };
 pub use time::Time;
 pub use umask::Umask;

@@ -94,7 +94,8 @@ impl TaskSummary {
 }
 
 /// The exit status for a shell: that of the outcome that made the state, else the one usual for the state.
-pub(super) fn exit_code(state: State, outcome: Option<&Outcome>) -> Option<i32> {
+#[must_use]
+pub fn exit_code(state: State, outcome: Option<&Outcome>) -> Option<i32> {
     let usual = match state {
         State::Queued | State::Scheduled | State::Held | State::Waiting | State::Running => return None,
         State::Succeeded => 0,
