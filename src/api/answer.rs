@@ -5,8 +5,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::engine::{Refusal, Reply};
-use crate::store;
+use crate::engine::{Refusal, Reply, StoreError};
 use crate::wire::api::{Fault, Problem};
 
 /// A problem on its way out.
@@ -45,9 +44,10 @@ impl From<Refusal> for Failure {
         let mut failure = Self::new(status, word, title, refusal.to_string());
         failure.0.id = match &refusal {
             Refusal::NoTask(id) | Refusal::NoDependency(id) => Some(*id),
-            Refusal::NoAttempt { task, .. } | Refusal::NoOutput { task, .. } | Refusal::NotNow { task, .. } => {
-                Some(*task)
-            }
+            Refusal::NoAttempt { task, .. }
+            | Refusal::NoOutput { task, .. }
+            | Refusal::NotNow { task, .. }
+            | Refusal::KeyTaken { task, .. } => Some(*task),
             _ => None,
         };
         let mut cause = std::error::Error::source(&refusal);
@@ -66,6 +66,8 @@ fn kind(refusal: &Refusal) -> (u16, &'static str, &'static str) {
         Refusal::NoOutput { .. } => (404, "no-output", "No output"),
         Refusal::NoQueue { .. } => (404, "no-queue", "No such queue"),
         Refusal::NoSchedule(_) => (404, "no-schedule", "No such schedule"),
+        Refusal::ScheduleName(_) => (422, "invalid-schedule", "Invalid schedule"),
+        Refusal::KeyTaken { .. } => (409, "key-taken", "Key taken"),
         Refusal::ScheduleExists(_) => (409, "schedule-exists", "Schedule exists"),
         Refusal::Calendar { .. } => (422, "invalid-calendar", "Invalid calendar expression"),
         Refusal::NoDependency(_) => (422, "no-dependency", "No such dependency"),
@@ -75,7 +77,7 @@ fn kind(refusal: &Refusal) -> (u16, &'static str, &'static str) {
         Refusal::QueueDraining(_) => (409, "queue-draining", "Queue draining"),
         Refusal::QueueNeeded { .. } => (409, "queue-needed", "Queue needed"),
         Refusal::TooManyTasks(_) => (429, "too-many-tasks", "Too many tasks"),
-        Refusal::DiskFull { .. } | Refusal::Store(store::Error::Full { .. }) => (507, "disk-full", "Disk full"),
+        Refusal::DiskFull { .. } | Refusal::Store(StoreError::Full { .. }) => (507, "disk-full", "Disk full"),
         Refusal::Stopping => (503, "stopping", "Stopping"),
         Refusal::Gone => (503, "gone", "Engine gone"),
         Refusal::Store(store::Error::Damaged { .. } | store::Error::Newer { .. } | store::Error::Database { .. }) => {

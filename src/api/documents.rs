@@ -1,8 +1,7 @@
 //! From the engine's answers to documents.
 
 use super::context::{About, now};
-use crate::engine::{Detail, Health, RunnerState, Status};
-use crate::store::{Counts, EventPage, Filter, Line, Listing};
+use crate::engine::{Counts, Detail, EventPage, Filter, Health, Line, Listing, RunnerState, Status};
 use crate::task::Queue;
 use crate::wire::api::{
     EventDocument, EventsPage, QueueDocument, QueuesPage, RunnerDocument, SlotsDocument, StatusDocument, TaskDetail,

@@ -40,12 +40,13 @@ impl Serving {
 
     /// Accepts nothing more, ends streams, lets short requests finish within
     /// [`Settings::stop_patience`], and returns once the thread has ended.
-    ///
-    /// # Errors
-    /// Where the thread had failed.
-    pub fn stop(self) -> io::Result<()> {
+    pub fn stop(self) {
         self.stop.send_replace(true);
-        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the API's thread panicked")))
+        match self.thread.join() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(error = &error as &dyn std::error::Error, "the API failed"),
+            Err(_) => tracing::error!("the API panicked"),
+        }
     }
 }
 

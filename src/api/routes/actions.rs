@@ -15,8 +15,7 @@ use crate::api::body;
 use crate::api::context::{Context, now};
 use crate::api::documents;
 use crate::api::params::{By, task_id};
-use crate::engine::{Action, Caller, Command, Query, Reply, Selection};
-use crate::store::{Filter, Page};
+use crate::engine::{Action, Caller, Command, Filter, Page, Query, Reply, Selection};
 use crate::task::{Signal, State as TaskState, TaskId};
 use crate::wire::api::{ActRequest, Done, ParametersRequest, Problem, PruneRequest, Verb};
 

@@ -11,8 +11,7 @@ use crate::api::documents;
 use crate::api::hub::Recent;
 use crate::api::params::{By, Params};
 use crate::api::stream::{Gone, Writer, stream};
-use crate::engine::{Caller, Command, Query, Reply};
-use crate::store::{EventFilter, EventPage};
+use crate::engine::{Caller, Command, EventFilter, EventPage, Query, Reply};
 use crate::task::{Event, TaskId};
 use crate::wire::api::{EventDocument, EventsPage, Problem};
 

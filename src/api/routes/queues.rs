@@ -10,8 +10,7 @@ use crate::api::body;
 use crate::api::context::Context;
 use crate::api::documents;
 use crate::api::params::{By, queue_name};
-use crate::engine::{Caller, Command, Query, QueueChange, Reply};
-use crate::store::Counts;
+use crate::engine::{Caller, Command, Counts, Query, QueueChange, Reply};
 use crate::task::{Mode, Queue, QueueName};
 use crate::wire::api::{Problem, QueueDocument, QueueRequest, QueuesPage};
 

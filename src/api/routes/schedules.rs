@@ -53,9 +53,6 @@ pub(in crate::api) async fn add(
     body: Body,
 ) -> Result<Response, Failure> {
     let request: ScheduleRequest = body::document(&context, body).await?;
-    if request.name.is_empty() || request.name.len() > 256 || request.name.chars().any(char::is_control) {
-        return Err(Failure::malformed("a schedule's name is 1 to 256 bytes without control characters"));
-    }
     let rule = request.rule(now()).map_err(|fault| Failure::fault(fault, None))?;
     let (spec, placement) =
         recurring(request.task, &context.defaults()).map_err(|fault| Failure::fault(fault, None))?;

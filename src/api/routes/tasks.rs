@@ -11,8 +11,7 @@ use crate::api::body::{self, Received};
 use crate::api::context::Context;
 use crate::api::params::{By, Params, task_id};
 use crate::api::{Settings, documents};
-use crate::engine::{Command, Query, Reply};
-use crate::store::{Filter, Page};
+use crate::engine::{Command, Filter, Page, Query, Reply};
 use crate::task::{Label, QueueName, Submission, TaskId};
 use crate::wire::api::{
     Accepted, Batch, Order, Problem, SubmitRequest, TaskDefaults, TaskDetail, TaskRequest, TasksPage, submission,

@@ -15,8 +15,7 @@ use crate::api::documents;
 use crate::api::hub::Listener;
 use crate::api::params::By;
 use crate::api::stream::{Gone, Writer, stream};
-use crate::engine::{Caller, Command, Query, Reply};
-use crate::store::{Filter, Page};
+use crate::engine::{Caller, Command, Filter, Page, Query, Reply};
 use crate::task::{State as TaskState, TaskId};
 use crate::wire::api::{Problem, WaitLine, WaitMode, WaitRequest};
 
