@@ -203,7 +203,12 @@ impl Host {
     fn new(slots: usize) -> Result<Self> {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bench-{}", std::process::id()));
         fs::create_dir_all(&directory)?;
-        fs::write(directory.join("config.yml"), format!("host:\n  slots: {slots}\nlog:\n  level: warn\nsecurity:\n  allow_root_tasks: yes, run tasks as root\n"))?;
+        fs::write(
+            directory.join("config.yml"),
+            format!(
+                "host:\n  slots: {slots}\nlog:\n  level: warn\nsecurity:\n  allow_root_tasks: yes, run tasks as root\n"
+            ),
+        )?;
         Ok(Self { directory, daemon: None })
     }
 

@@ -3,9 +3,9 @@
 use std::io;
 
 use crate::config::ConfigError;
+use crate::daemon::LockError;
 use crate::daemon::directory::DirectoryError;
 use crate::daemon::socket::ListenError;
-use crate::daemon::{LockError};
 
 /// Why the daemon or the runner did not start, or did not end in good order.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::control::{Inbox, Notice};
 use super::{Error, VERSION, now, sections};
-use crate::api::{self, Hub, Serving, Services};
+use crate::api::{self, Hub, Services, Serving};
 use crate::config::Settings;
 use crate::engine::{self, Caller, Command, Engine, Handle};
 use crate::executor::{Launcher, Outputs, RunnerLink};
