@@ -54,6 +54,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
         known: &[AttemptKey],
     ) -> store::Result<()> {
         self.link = Link::Up(Arc::new(Runner { instance: instance.to_owned(), boot: boot.to_owned() }));
+        self.outbox.orders.push(Order::Adopt);
         let known: BTreeSet<AttemptKey> = known.iter().copied().collect();
         let mut leftovers = Vec::new();
         let mut forgotten = Vec::new();

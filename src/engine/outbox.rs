@@ -11,6 +11,7 @@ pub type Feed = Box<dyn FnMut(&[Event]) + Send>;
 
 /// An order to the executor.
 pub(super) enum Order {
+    Adopt,
     Start(Box<Start>),
     Stop(AttemptKey, Stop),
     Signal(AttemptKey, Signal),
@@ -31,6 +32,7 @@ pub(super) struct Outbox {
 impl Order {
     pub(super) fn give(self, executor: &mut impl Executor) {
         match self {
+            Self::Adopt => executor.adopt(),
             Self::Start(start) => executor.start(*start),
             Self::Stop(key, stop) => executor.stop(key, stop),
             Self::Signal(key, signal) => executor.signal(key, signal),

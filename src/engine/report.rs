@@ -7,7 +7,7 @@ use super::settle::Interruption;
 use super::{Engine, link};
 use crate::executor::{Cause, End, Executor, ExitStatus, Report};
 use crate::store::{self, Store};
-use crate::task::{Attempt, AttemptKey, Outcome, Stop, Timestamp};
+use crate::task::{Attempt, AttemptKey, Outcome, Stop, Task, Timestamp};
 
 /// How long a start may stay unwritten: a short task then costs no commit for it, its end brings it along.
 const NOTE_DELAY: Duration = Duration::from_millis(50);
@@ -76,48 +76,46 @@ impl<S: Store, E: Executor> Engine<S, E> {
     /// An end that is told twice counts once, and is acknowledged twice.
     fn ended(&mut self, now: Timestamp, key: AttemptKey, end: &End) -> store::Result<()> {
         self.outbox.acknowledged.push(key);
-        if !self.memory.open.contains_key(&key) {
-            return Ok(());
-        }
-        let (Some(task), Some(attempt)) = (self.store.task(key.task)?, self.store.attempt(key)?) else {
-            return Ok(());
-        };
+        let Some((task, attempt)) = self.open_attempt(key)? else { return Ok(()) };
         let outcome = outcome(end, task.cancelling);
-        let note = self.notes.get(&key);
         let attempt = Attempt {
-            pid: attempt.pid.or(note.map(|note| note.pid)),
-            pid_start: attempt.pid_start.or(note.map(|note| note.pid_start)),
-            started_at: end.started_at.or(attempt.started_at).or(note.map(|note| note.started_at)),
+            started_at: end.started_at.or(attempt.started_at),
             ended_at: Some(end.ended_at),
             outcome: Some(outcome.clone()),
             cost: end.cost,
             ..attempt
         };
         self.store.end_attempt(key.task, &attempt)?;
-        let interruption = if end.cause == Cause::Drained { Interruption::Drained } else { Interruption::Counts };
+        let interruption = match end.cause {
+            Cause::Drained => Interruption::Drained,
+            Cause::Itself | Cause::Timeout | Cause::Stopped => Interruption::Counts,
+        };
         self.settle(now, &task, key, outcome, interruption)
     }
 
     /// An attempt whose runner is gone, and nothing of it is left.
     fn interrupted(&mut self, now: Timestamp, key: AttemptKey) -> store::Result<()> {
-        if !self.memory.open.contains_key(&key) {
-            return Ok(());
-        }
-        let (Some(task), Some(attempt)) = (self.store.task(key.task)?, self.store.attempt(key)?) else {
-            return Ok(());
-        };
+        let Some((task, attempt)) = self.open_attempt(key)? else { return Ok(()) };
         let outcome = if task.cancelling { Outcome::Cancelled } else { Outcome::Interrupted };
-        let note = self.notes.get(&key);
-        let attempt = Attempt {
-            pid: attempt.pid.or(note.map(|note| note.pid)),
-            pid_start: attempt.pid_start.or(note.map(|note| note.pid_start)),
-            started_at: attempt.started_at.or(note.map(|note| note.started_at)),
-            ended_at: Some(now),
-            outcome: Some(outcome.clone()),
-            ..attempt
-        };
+        let attempt = Attempt { ended_at: Some(now), outcome: Some(outcome.clone()), ..attempt };
         self.store.end_attempt(key.task, &attempt)?;
         self.settle(now, &task, key, outcome, Interruption::Counts)
+    }
+
+    /// The task and the attempt, with what is known of its start; `None` where it is not open any more.
+    fn open_attempt(&mut self, key: AttemptKey) -> store::Result<Option<(Task, Attempt)>> {
+        if !self.memory.open.contains_key(&key) {
+            return Ok(None);
+        }
+        let (Some(task), Some(mut attempt)) = (self.store.task(key.task)?, self.store.attempt(key)?) else {
+            return Ok(None);
+        };
+        if let Some(note) = self.notes.get(&key) {
+            attempt.pid = attempt.pid.or(Some(note.pid));
+            attempt.pid_start = attempt.pid_start.or(Some(note.pid_start));
+            attempt.started_at = attempt.started_at.or(Some(note.started_at));
+        }
+        Ok(Some((task, attempt)))
     }
 }
 

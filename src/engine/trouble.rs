@@ -109,6 +109,11 @@ pub(super) fn copy(error: &Error) -> Error {
         Error::Full { path } => Error::Full { path: path.clone() },
         Error::Damaged { path, detail } => Error::Damaged { path: path.clone(), detail: detail.clone() },
         Error::Newer { path, found, known } => Error::Newer { path: path.clone(), found: *found, known: *known },
+        Error::InUse { path } => Error::InUse { path: path.clone() },
+        Error::File { action, path, source } => {
+            let source = std::io::Error::new(source.kind(), source.to_string());
+            Error::File { action, path: path.clone(), source }
+        }
         Error::Database { action, path, source } => {
             Error::Database { action, path: path.clone(), source: source.to_string().into() }
         }
