@@ -86,3 +86,39 @@ pub struct Done {
     #[schema(schema_with = schema::task_ids)]
     pub ids: Vec<TaskId>,
 }
+
+/// What can be done to tasks, as the last part of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verb {
+    /// Ends what has not ended.
+    Cancel,
+    /// Sends a signal to running attempts.
+    Signal,
+    /// Puts ended tasks back.
+    Retry,
+    /// Keeps back what has not started.
+    Hold,
+    /// Lets go what was held or is scheduled for later.
+    Release,
+    /// Removes ended tasks with their output.
+    Remove,
+    /// Changes the priority of what has not started.
+    Priority,
+}
+
+impl Verb {
+    /// Its word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cancel => "cancel",
+            Self::Signal => "signal",
+            Self::Retry => "retry",
+            Self::Hold => "hold",
+            Self::Release => "release",
+            Self::Remove => "remove",
+            Self::Priority => "priority",
+        }
+    }
+}

@@ -26,7 +26,7 @@ mod wait;
 #[cfg(test)]
 mod tests;
 
-pub use action::{ActRequest, Done, ParametersRequest, PruneRequest, TaskFilter};
+pub use action::{ActRequest, Done, ParametersRequest, PruneRequest, TaskFilter, Verb};
 pub use environment::Environment;
 pub use event::{EventDocument, EventsPage};
 pub use problem::Problem;
