@@ -1,6 +1,8 @@
-//! What processes say to one another.
+//! What processes say to each other: plain data, no I/O.
 //!
-//! [`runner`] holds the messages between the daemon and the runner. Plain data and its encoding: it must
-//! not know who keeps it, or where.
+//! [`api`] is what clients and the daemon say, in JSON; [`runner`] is what the daemon and the runner say.
+//!
+//! It must not know sockets, descriptors or what is done with a message.
 
+pub mod api;
 pub mod runner;
