@@ -52,6 +52,12 @@ pub(super) enum Failure {
     /// A task was removed while it was waited for.
     #[error("task {0} was removed before its end could be told")]
     Removed(crate::task::TaskId),
+    /// A start that would have to leave the terminal.
+    #[error("the daemon starts in the foreground only; a service manager keeps it in the background")]
+    Background,
+    /// A configuration that the daemon refused; the old one is in force.
+    #[error("the configuration was not taken over: {0}")]
+    Configuration(String),
     /// No such queue.
     #[error("there is no queue {0}")]
     NoQueue(crate::task::QueueName),
@@ -94,7 +100,8 @@ fn of_problem(problem: &Problem) -> Code {
 fn of_own(failure: &Failure) -> Code {
     match failure {
         Failure::Read { source, .. } | Failure::Write { source, .. } | Failure::Directory(source) => of_io(source),
-        Failure::Time { .. } | Failure::Usage(_) => Code::Usage,
+        Failure::Time { .. } | Failure::Usage(_) | Failure::Background => Code::Usage,
+        Failure::Configuration(_) => Code::Config,
         Failure::Deadline { .. } => Code::Deadline,
         Failure::Removed(_) | Failure::NoQueue(_) => Code::NoInput,
         Failure::NotReady(_) => Code::Unavailable,
@@ -140,6 +147,8 @@ fn of_failure(failure: &Failure) -> Option<&'static str> {
         Failure::Deadline { .. } => Some("taskdaemon wait again, with a longer --deadline"),
         Failure::NotReady(_) => Some("taskdaemon start --foreground, to see why"),
         Failure::NoQueue(_) => Some("taskdaemon queue list"),
+        Failure::Background => Some("taskdaemon start --foreground, or systemctl start taskdaemon"),
+        Failure::Configuration(_) => Some("taskdaemon config check"),
         Failure::Read { .. }
         | Failure::Write { .. }
         | Failure::Time { .. }

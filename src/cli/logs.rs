@@ -1,6 +1,6 @@
 //! `logs`: what a task wrote, byte for byte.
 
-use std::io::{self, Read};
+use std::io::Read;
 use std::process::ExitCode;
 
 use super::args::Logs;

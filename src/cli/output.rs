@@ -4,6 +4,7 @@
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::process::ExitCode;
 
 use serde::Serialize;
 
@@ -87,6 +88,21 @@ impl Output {
 }
 
 /// Says something on standard error. Where that is closed there is nobody left to tell.
-pub(super) fn complain(text: impl Display) {
+fn complain(text: impl Display) {
     let _ = writeln!(io::stderr().lock(), "taskdaemon: {text}");
+}
+
+/// Says what went wrong, with every cause once, and what to try next.
+pub(super) fn failure(error: &anyhow::Error, hint: Option<&str>) {
+    complain(format_args!("{error:#}"));
+    if let Some(hint) = hint {
+        complain(format_args!("try: {hint}"));
+    }
+}
+
+/// Prints what clap has to say: help and version to standard output, wrong usage to standard error.
+pub(super) fn usage(error: &clap::Error) -> ExitCode {
+    // A reader that went away is no reason to say more.
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }

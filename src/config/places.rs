@@ -92,7 +92,7 @@ impl Environment {
     /// Where clients reach the daemon where nothing is configured.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
-        self.runtime_directory().value.join("control.sock")
+        self.runtime_directory().value.0.join("control.sock")
     }
 
     /// A directory that the service manager made, systemd.exec(5); the first of a list.
