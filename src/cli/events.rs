@@ -56,7 +56,9 @@ fn detail(event: &EventDocument) -> String {
     add("schedule", event.schedule.as_ref().map(|it| it as &dyn Display));
     add("run", event.run.as_ref().map(|it| it as &dyn Display));
     let how = event.outcome.as_ref().map(describe::outcome);
-    said.extend(how.into_iter().chain(event.reason.clone()).map(|text| format!("({})", text.replace(char::is_control, " "))));
+    said.extend(
+        how.into_iter().chain(event.reason.clone()).map(|text| format!("({})", text.replace(char::is_control, " "))),
+    );
     if said.is_empty() { "-".to_owned() } else { said.join(" ") }
 }
 

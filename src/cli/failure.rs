@@ -126,9 +126,7 @@ pub(super) fn hint(error: &anyhow::Error) -> Option<&'static str> {
         match cause.downcast_ref::<ClientError>()? {
             ClientError::Timeout { .. } => Some("taskdaemon status"),
             ClientError::Protocol(_) => Some("taskdaemon --version, and compare with taskdaemon status"),
-            ClientError::Problem(problem) if problem.status == 404 && problem.id.is_some() => {
-                Some("taskdaemon list")
-            }
+            ClientError::Problem(problem) if problem.status == 404 && problem.id.is_some() => Some("taskdaemon list"),
             ClientError::NotListening { .. }
             | ClientError::StaleSocket { .. }
             | ClientError::PermissionDenied { .. }

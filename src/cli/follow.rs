@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 use std::process::ExitCode;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -60,10 +60,7 @@ pub(super) fn task(
 
 fn next(inbox: &Receiver<Piece>, deadline: Option<Instant>) -> Option<Piece> {
     let Some(deadline) = deadline else { return inbox.recv().ok() };
-    match inbox.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-        Ok(piece) => Some(piece),
-        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-    }
+    inbox.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
 }
 
 /// Goes along the task's history and fetches the output of each attempt; `None` where nobody listens.
@@ -88,12 +85,7 @@ fn fetch(client: &Client, id: TaskId, pieces: &SyncSender<Piece>) -> Result<Opti
 }
 
 /// Fetches the output of one attempt up to its end; false where nobody listens.
-fn fetch_attempt(
-    client: &Client,
-    task: TaskId,
-    attempt: u32,
-    pieces: &SyncSender<Piece>,
-) -> Result<bool, ClientError> {
+fn fetch_attempt(client: &Client, task: TaskId, attempt: u32, pieces: &SyncSender<Piece>) -> Result<bool, ClientError> {
     let request = OutputRequest { task, attempt: Some(attempt), follow: true, offset: 0, tail_bytes: None };
     let mut output = match client.output(request, Patience::Endless) {
         Ok(output) => output,

@@ -23,8 +23,9 @@ pub(super) fn man(session: &mut Session<'_>, options: &Man) -> anyhow::Result<Ex
     let mut command = Arguments::command();
     command.build();
     match &options.directory {
-        Some(directory) => manual::pages(&command, directory)
-            .map_err(|source| Failure::Write { path: directory.clone(), source })?,
+        Some(directory) => {
+            manual::pages(&command, directory).map_err(|source| Failure::Write { path: directory.clone(), source })?
+        }
         None => {
             let mut page = Vec::new();
             manual::page(&command, &mut page)?;

@@ -77,13 +77,16 @@ fn length_of_last(bytes: &[u8], lines: usize) -> usize {
     let body = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     let start = match lines {
         0 => bytes.len(),
-        lines => body.iter().rposition({
-            let mut left = lines;
-            move |byte| {
-                left -= usize::from(*byte == b'\n');
-                left == 0
-            }
-        }).map_or(0, |at| at + 1),
+        lines => body
+            .iter()
+            .rposition({
+                let mut left = lines;
+                move |byte| {
+                    left -= usize::from(*byte == b'\n');
+                    left == 0
+                }
+            })
+            .map_or(0, |at| at + 1),
     };
     bytes.len() - start
 }

@@ -131,8 +131,12 @@ fn running(daemon: &StatusDocument, clock: &Clock) -> String {
     for problem in &daemon.problems {
         lines.add("Problem", problem);
     }
-    let counts: Vec<String> =
-        daemon.counts.iter().filter(|(_, count)| **count > 0).map(|(state, count)| format!("{count} {state}")).collect();
+    let counts: Vec<String> = daemon
+        .counts
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(state, count)| format!("{count} {state}"))
+        .collect();
     lines.add("Tasks", if counts.is_empty() { "none".to_owned() } else { counts.join(", ") });
     lines.add("Slots", format!("{} of {} taken", daemon.slots.taken, daemon.slots.all));
     lines.add("Intake", if daemon.intake { "open" } else { "closed" });

@@ -57,12 +57,7 @@ fn described(options: &Submit) -> Result<TaskRequest, Failure> {
 }
 
 /// Submits one task for each line. What was accepted before a faulty line stays, and its IDs have been printed.
-fn batch(
-    session: &mut Session<'_>,
-    options: &Submit,
-    path: &Path,
-    defaults: &TaskRequest,
-) -> anyhow::Result<ExitCode> {
+fn batch(session: &mut Session<'_>, options: &Submit, path: &Path, defaults: &TaskRequest) -> anyhow::Result<ExitCode> {
     let mut client = session.client()?;
     let mut ids = Vec::new();
     let mut printed = Ok(());

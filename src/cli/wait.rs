@@ -17,10 +17,8 @@ use crate::wire::api::{Order, TaskFilter, WaitLine, WaitMode, WaitRequest};
 /// Does what the options say.
 pub(super) fn run(session: &mut Session<'_>, options: &Wait) -> anyhow::Result<ExitCode> {
     let mut client = session.client()?;
-    let mut request = WaitRequest {
-        mode: if options.any { WaitMode::Any } else { WaitMode::All },
-        ..WaitRequest::default()
-    };
+    let mut request =
+        WaitRequest { mode: if options.any { WaitMode::Any } else { WaitMode::All }, ..WaitRequest::default() };
     match options.labels.as_slice() {
         _ if !options.ids.is_empty() => request.ids = Some(options.ids.clone()),
         [_, _, ..] => request.ids = Some(open_tasks(&mut client, &options.labels, options.queue.as_ref())?),
@@ -114,7 +112,8 @@ impl Tally {
                 self.first.get_or_insert((*id, *exit_code));
                 if *exit_code != 0 {
                     self.failed += 1;
-                    return (self.is_many() && !self.any).then(|| format!("task {id} {state} (exit status {exit_code})"));
+                    return (self.is_many() && !self.any)
+                        .then(|| format!("task {id} {state} (exit status {exit_code})"));
                 }
             }
             WaitLine::Removed { id } => {

@@ -29,15 +29,15 @@ Examples:
   taskdaemon stop
   taskdaemon stop --grace 2m
 
-Nothing new starts, running tasks may go on until the configured grace is over, then they are ended and
-count as interrupted. Queued tasks stay. If the daemon itself is still there after --grace it is killed;
+Nothing new starts, running tasks may go on until the configured grace is over, then they are ended and \
+count as interrupted. Queued tasks stay. If the daemon itself is still there after --grace it is killed; \
 it says which of these happened. That none runs is a success.";
 
 pub(super) const RELOAD_EXAMPLES: &str = "\
 Examples:
   taskdaemon reload
 
-A configuration with a fault leaves the old one in force; the faults are printed and the exit status is
+A configuration with a fault leaves the old one in force; the faults are printed and the exit status is \
 78. What takes effect only with a restart is said.";
 
 pub(super) const CONFIG_EXAMPLES: &str = "\
@@ -47,7 +47,7 @@ Examples:
   taskdaemon config show
   taskdaemon config show --json | jq .host.slots.value";
 
-/// How to start.
+// How to start.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Start {
     /// Stay in the foreground, log to standard error
@@ -55,7 +55,7 @@ pub(crate) struct Start {
     pub(crate) foreground: bool,
 }
 
-/// How long to look.
+// How long to look.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Status {
     /// Wait up to this long until it runs and answers
@@ -63,7 +63,7 @@ pub(crate) struct Status {
     pub(crate) wait: Option<Duration>,
 }
 
-/// How long to be patient.
+// How long to be patient.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Stop {
     /// Kill the daemon if it is still there after this long; unless given, 5 s more than its shutdown timeout
@@ -71,14 +71,14 @@ pub(crate) struct Stop {
     pub(crate) grace: Option<Duration>,
 }
 
-/// What to do with the configuration.
+// What to do with the configuration.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Config {
     #[command(subcommand)]
     pub(crate) verb: ConfigVerb,
 }
 
-/// What to do with the configuration.
+// What to do with the configuration.
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub(crate) enum ConfigVerb {
     /// Read it and print every fault, with file, line and column; exit status 78 if there is one

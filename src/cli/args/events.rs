@@ -12,10 +12,10 @@ Examples:
   taskdaemon events --task 7
   taskdaemon events -f --json | jq -r 'select(.event == \"ended\") | .task'
 
-Columns, separated by tabs: NUMBER TIME TASK QUEUE EVENT DETAIL. Numbers count up by one: to go on where
+Columns, separated by tabs: NUMBER TIME TASK QUEUE EVENT DETAIL. Numbers count up by one: to go on where \
 one left off, give the last number to --after.";
 
-/// Which events.
+// Which events.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Events {
     /// Go on as more happens

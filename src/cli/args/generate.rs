@@ -16,7 +16,7 @@ Examples:
   taskdaemon man | man -l -
   taskdaemon man /usr/share/man/man1      one page per verb";
 
-/// For which shell.
+// For which shell.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Completions {
     /// The shell
@@ -24,7 +24,7 @@ pub(crate) struct Completions {
     pub(crate) shell: clap_complete::Shell,
 }
 
-/// Where the pages go.
+// Where the pages go.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Man {
     /// An existing directory for the pages of all verbs; without it the main page is printed
@@ -32,7 +32,7 @@ pub(crate) struct Man {
     pub(crate) directory: Option<PathBuf>,
 }
 
-/// How the daemon starts its runner.
+// How the daemon starts its runner.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Runner {
     /// The descriptor of the socket to the daemon, inherited

@@ -18,10 +18,10 @@ Examples:
 On a terminal it prints a table for people, 50 tasks unless --limit says otherwise. Elsewhere it prints
 one line for each task, with these columns, separated by tabs, in this order, in every version 1.x:
   ID STATE QUEUE PRIORITY ATTEMPTS EXIT SUBMITTED LABEL COMMAND
-EXIT is the exit status as `wait` would give it, SUBMITTED is RFC 3339 in UTC, COMMAND is quoted for a
+EXIT is the exit status as `wait` would give it, SUBMITTED is RFC 3339 in UTC, COMMAND is quoted for a \
 shell; what is not there is `-`. Newest first; --oldest-first turns it round.";
 
-/// What `list` shows.
+// What `list` shows.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct List {
     #[command(flatten)]

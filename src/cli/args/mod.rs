@@ -1,6 +1,7 @@
 //! The command line as people type it: [`Arguments`], with one file per group of verbs.
 //!
-//! Texts, types and defaults only: it must not know the client, the daemon or the clock.
+//! Texts, types and defaults only: it must not know the client, the daemon or the clock. What stands above a struct
+//! of options is an ordinary comment, because clap takes a doc comment for the help of the verb.
 
 mod daemon;
 mod events;
@@ -56,7 +57,7 @@ Environment:
 /// runs within its limits, is retried as it asks, and can be listed, followed, awaited and cancelled.
 #[derive(Debug, Parser)]
 #[command(name = "taskdaemon", version, after_help = EXAMPLES, max_term_width = 100)]
-#[command(disable_help_subcommand = true, propagate_version = true)]
+#[command(disable_help_subcommand = true)]
 pub(super) struct Arguments {
     #[command(flatten)]
     pub(super) globals: Globals,

@@ -11,10 +11,10 @@ Examples:
   taskdaemon logs -f 7               as it comes, until the attempt ends
   taskdaemon logs --tail 20 7        the last 20 lines
 
-Standard output and standard error of the task, in the order in which they were written, byte for byte.
+Standard output and standard error of the task, in the order in which they were written, byte for byte. \
 Where the output was cut at the task's cap, it says so on standard error.";
 
-/// Whose output, and how much.
+// Whose output, and how much.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Logs {
     /// ID of the task

@@ -17,18 +17,18 @@ Examples:
   taskdaemon queue resume mail     also closes the breaker
   taskdaemon queue rm mail
 
-Queues belong to all: only root and the service's own user may change them. What is set here wins over
-the configuration until the queue is removed.
+Queues belong to all: only root and the service's own user may change them. What is set here wins over \
+the configuration until the queue is removed. \
 On a pipe the columns, separated by tabs, are NAME MODE BREAKER RUNNING WAITING ENDED SLOTS MAX-LENGTH.";
 
-/// What to do with queues.
+// What to do with queues.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Queue {
     #[command(subcommand)]
     pub(crate) verb: QueueVerb,
 }
 
-/// What to do with queues.
+// What to do with queues.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum QueueVerb {
     /// List all queues with the numbers of their tasks
@@ -48,7 +48,7 @@ pub(crate) enum QueueVerb {
     Rm(Named),
 }
 
-/// A queue's name.
+// A queue's name.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Named {
     /// Name of the queue
@@ -56,7 +56,7 @@ pub(crate) struct Named {
     pub(crate) name: QueueName,
 }
 
-/// New limits; what is not given stays.
+// New limits; what is not given stays.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct QueueSet {
     /// Name of the queue: 1 to 64 of a-z, 0-9, `.`, `_` and `-`
@@ -72,7 +72,7 @@ pub(crate) struct QueueSet {
     pub(crate) breaker: BreakerOptions,
 }
 
-/// When the queue pauses by itself.
+// When the queue pauses by itself.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct BreakerOptions {
     /// Failures in a row after which it pauses by itself, or `none`

@@ -19,18 +19,18 @@ Examples:
   taskdaemon list --schedule backup
   taskdaemon schedule rm backup
 
-Calendar expressions are those of crontab(5), with names such as @daily, and with an optional field for
-seconds in front.
+Calendar expressions are those of crontab(5), with names such as @daily, and with an optional field for \
+seconds in front. \
 On a pipe the columns, separated by tabs, are NAME STATE RULE NEXT LAST-RUN QUEUE COMMAND.";
 
-/// What to do with recurring tasks.
+// What to do with recurring tasks.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Schedule {
     #[command(subcommand)]
     pub(crate) verb: ScheduleVerb,
 }
 
-/// What to do with recurring tasks.
+// What to do with recurring tasks.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum ScheduleVerb {
     /// Add a recurring task
@@ -46,7 +46,7 @@ pub(crate) enum ScheduleVerb {
     Rm(Named),
 }
 
-/// A recurring task's name.
+// A recurring task's name.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Named {
     /// Name of the recurring task
@@ -57,7 +57,7 @@ pub(crate) struct Named {
     pub(crate) owner: Option<u32>,
 }
 
-/// A new recurring task.
+// A new recurring task.
 #[derive(Debug, Clone, Args)]
 #[command(group = ArgGroup::new("rule").required(true).args(["cron", "every"]))]
 #[command(group = ArgGroup::new("what").required(true).args(["command", "shell"]))]

@@ -11,7 +11,7 @@ Examples:
   taskdaemon cancel --queue mail --state queued
   taskdaemon cancel --all
 
-A running task gets its stop signal, and SIGKILL once its grace is over; nothing that it started is
+A running task gets its stop signal, and SIGKILL once its grace is over; nothing that it started is \
 left behind. IDs that cannot be cancelled fail the command; with filters they are passed over.";
 
 pub(super) const RETRY_EXAMPLES: &str = "\
@@ -41,7 +41,7 @@ Examples:
 
 Only ended tasks can be removed; cancel others first. See also taskdaemon-prune(1).";
 
-/// Filters; all that are given must hold.
+// Filters; all that are given must hold.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Narrow {
     /// Only tasks of this queue
@@ -57,7 +57,7 @@ pub(crate) struct Narrow {
     pub(crate) states: Vec<State>,
 }
 
-/// Tasks by ID, or by filters.
+// Tasks by ID, or by filters.
 #[derive(Debug, Clone, Default, Args)]
 #[group(skip)]
 #[command(group = ArgGroup::new("which").required(true).multiple(true).args(["ids", "queue", "label", "states", "all"]))]

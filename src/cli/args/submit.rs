@@ -22,15 +22,22 @@ Examples:
   taskdaemon submit --stdin data.csv -- ./import
   taskdaemon submit --batch tasks.jsonl                    one JSON document per line
 
-The command runs as it stands: no shell, no splitting, every byte as given. Only the ID goes to standard
-output, once the task is stored for good. A key that a task of one's own still holds gives the ID of that
+The command runs as it stands: no shell, no splitting, every byte as given. Only the ID goes to standard \
+output, once the task is stored for good. A key that a task of one's own still holds gives the ID of that \
 task, and says so on standard error.
 
 Durations are 90s, 15m, 2h, 1d, 1h30m; a number alone is seconds. Sizes are 512K, 64M, 2G.
-Lines of a batch are the documents of POST /v1/tasks (see taskdaemon-submit(1)); options given beside
---batch are defaults for lines that do not say.";
 
-/// What is submitted.
+Lines of a batch:
+  {\"command\": [\"gzip\", \"/srv/a.log\"], \"label\": \"logs\", \"timeout_ms\": 60000}
+  {\"shell\": \"ls | wc -l\", \"directory\": \"/srv\", \"retries\": 3, \"after\": [7]}
+  {\"command\": [\"cat\"], \"stdin\": \"hello\", \"environment\": {\"LANG\": \"C\"}}
+
+Each line is one task; its fields are those of the daemon's own document, GET /v1/openapi.json. \
+Options given beside --batch hold for lines that do not say otherwise. A line at fault is named with \
+its number; the tasks before it may have been accepted, and their IDs are printed.";
+
+// What is submitted.
 #[derive(Debug, Clone, Args)]
 #[command(group = ArgGroup::new("waits").multiple(true).args(["wait", "follow"]))]
 #[command(group = ArgGroup::new("what").required(true).args(["command", "shell", "batch"]))]
@@ -67,7 +74,7 @@ pub(crate) struct Submit {
     pub(crate) stdin: Option<PathBuf>,
 }
 
-/// When the task starts.
+// When the task starts.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Start")]
 pub(crate) struct Starts {

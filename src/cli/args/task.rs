@@ -9,7 +9,7 @@ use super::submit::Variable;
 use crate::cli::parse;
 use crate::task::{Label, OnInterrupt, QueueName, Signal};
 
-/// Where a task runs in the queue.
+// Where a task runs in the queue.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Place in the queue")]
 pub(crate) struct Room {
@@ -28,7 +28,7 @@ pub(crate) struct Room {
     pub(crate) slots: u32,
 }
 
-/// What is done when things go wrong, and what the task may use.
+// What is done when things go wrong, and what the task may use.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Policy {
     /// Stop an attempt that takes longer; it ends as timed-out
@@ -81,7 +81,7 @@ pub(crate) struct Policy {
     pub(crate) nice: Option<i32>,
 }
 
-/// What surrounds the command.
+// What surrounds the command.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Surroundings")]
 pub(crate) struct Surroundings {

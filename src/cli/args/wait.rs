@@ -16,10 +16,10 @@ Examples:
   taskdaemon wait --label nightly
   taskdaemon wait --queue mail
 
-Exit status for one task: its own; 128 + n if signal n ended it, 124 if it timed out, 143 if it was
-cancelled, 75 if it was interrupted, 126 or 127 if it could not be started. For several tasks: 0 if all
-succeeded, else 1. With --any: that of the first. 79 if the deadline passed.
-With --label, --queue or --all it waits for the tasks that have not ended at that moment; if there are
+Exit status for one task: its own; 128 + n if signal n ended it, 124 if it timed out, 143 if it was \
+cancelled, 75 if it was interrupted, 126 or 127 if it could not be started. For several tasks: 0 if all \
+succeeded, else 1. With --any: that of the first. 79 if the deadline passed. \
+With --label, --queue or --all it waits for the tasks that have not ended at that moment; if there are \
 none, that is a success.";
 
 pub(super) const SHOW_EXAMPLES: &str = "\
@@ -49,7 +49,7 @@ Examples:
 
 Only ended tasks are removed, with their output. The daemon does the same by itself as configured.";
 
-/// What to wait for.
+// What to wait for.
 #[derive(Debug, Clone, Args)]
 #[command(group = ArgGroup::new("which").required(true).multiple(true).args(["ids", "labels", "queue", "all"]))]
 pub(crate) struct Wait {
@@ -73,7 +73,7 @@ pub(crate) struct Wait {
     pub(crate) deadline: Option<Duration>,
 }
 
-/// Which tasks to show.
+// Which tasks to show.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Show {
     /// IDs of tasks
@@ -84,14 +84,14 @@ pub(crate) struct Show {
     pub(crate) environment: bool,
 }
 
-/// Which tasks to act on.
+// Which tasks to act on.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Act {
     #[command(flatten)]
     pub(crate) select: Select,
 }
 
-/// Which signal, and to which tasks.
+// Which signal, and to which tasks.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SendSignal {
     /// The signal: HUP, SIGHUP or 1
@@ -101,7 +101,7 @@ pub(crate) struct SendSignal {
     pub(crate) select: Select,
 }
 
-/// Which priority, and for which tasks.
+// Which priority, and for which tasks.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Prioritise {
     /// Higher runs first: -1000 to 1000
@@ -111,7 +111,7 @@ pub(crate) struct Prioritise {
     pub(crate) select: Select,
 }
 
-/// Which ended tasks go.
+// Which ended tasks go.
 #[derive(Debug, Clone, Args)]
 #[command(group = ArgGroup::new("extent").required(true).multiple(true)
     .args(["older_than", "states", "keep", "queue", "label", "all"]))]
