@@ -130,7 +130,14 @@ fn drain(store: &mut SqliteStore, count: u32, group: u32) {
     });
     beats.sort_unstable();
     let at = |per_mille: usize| beats[(beats.len() - 1) * per_mille / 1000].as_secs_f64() * 1e3;
-    println!("{:<44} {:.2} / {:.2} / {:.2} / {:.2} ms", "  beats: p50, p99, p99.9, longest", at(500), at(990), at(999), at(1000));
+    println!(
+        "{:<44} {:.2} / {:.2} / {:.2} / {:.2} ms",
+        "  beats: p50, p99, p99.9, longest",
+        at(500),
+        at(990),
+        at(999),
+        at(1000)
+    );
 }
 
 fn lists(store: &mut SqliteStore) {
@@ -140,7 +147,9 @@ fn lists(store: &mut SqliteStore) {
     let ended = Filter { states: vec![State::Succeeded], ..all.clone() };
     let open = Filter { states: vec![State::Queued, State::Running, State::Held], ..all.clone() };
     let stranger = Filter { owner: Some(1), ..all.clone() };
-    for (what, filter) in [("all", all), ("failed", failed), ("succeeded", ended), ("open", open), ("nobody's", stranger)] {
+    for (what, filter) in
+        [("all", all), ("failed", failed), ("succeeded", ended), ("open", open), ("nobody's", stranger)]
+    {
         for after in [None, Some(TaskId(50_000))] {
             let page = Page { after, ..page };
             let name = format!("list 50, {what}, {}", if after.is_some() { "far down" } else { "newest" });

@@ -125,7 +125,11 @@ impl Ledger {
     }
 
     fn set(&mut self, place: Place, n: u64) {
-        if n == 0 { self.counts.remove(&place) } else { self.counts.insert(place, n) };
+        if n == 0 {
+            self.counts.remove(&place)
+        } else {
+            self.counts.insert(place, n)
+        };
     }
 
     fn change(&mut self, place: Place, by: impl FnOnce(u64) -> u64) {

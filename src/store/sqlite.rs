@@ -11,8 +11,8 @@ use super::ledger::Ledger;
 use super::recover::{self, Found};
 use super::schema::{self, MIGRATIONS};
 use super::{
-    Candidate, Counts, EventFilter, EventPage, Filter, Listing, NewTask, OpenAttempt, Page, Result, Settings,
-    Store, attempts, events, list, queues, sql, tasks,
+    Candidate, Counts, EventFilter, EventPage, Filter, Listing, NewTask, OpenAttempt, Page, Result, Settings, Store,
+    attempts, events, list, queues, sql, tasks,
 };
 use crate::task::{
     Attempt, AttemptKey, Claim, Condition, Dependency, Event, EventKind, Key, Queue, QueueName, Schedule, Spec, Task,
@@ -68,7 +68,8 @@ impl SqliteStore {
     /// Where SQLite fails, for want of memory.
     pub fn in_memory() -> Result<Self> {
         let name = ":memory:";
-        let conn = Connection::open_in_memory().map_err(|fault| translate(name, "cannot open what is stored", fault))?;
+        let conn =
+            Connection::open_in_memory().map_err(|fault| translate(name, "cannot open what is stored", fault))?;
         Self::start(Db::new(conn, name.to_owned()), None)
     }
 

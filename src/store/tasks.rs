@@ -60,7 +60,7 @@ pub(super) fn insert(store: &mut SqliteStore, new: &NewTask<'_>) -> Result<TaskI
         ),
     )?;
     let document = db.document(sql::INSERT_SPEC.action(), &new.submission.spec)?;
-    db.execute(sql::INSERT_SPEC, (id.0, document.as_bytes()))?;
+    db.execute(sql::INSERT_SPEC, (id.0, document))?;
     if let Some(input) = &new.submission.stdin {
         db.execute(sql::INSERT_INPUT, (id.0, input))?;
     }
@@ -167,9 +167,9 @@ pub(super) fn dependents(store: &SqliteStore, on: TaskId, most: usize) -> Result
 }
 
 pub(super) fn open_dependencies(store: &SqliteStore, task: TaskId) -> Result<Vec<Dependency>> {
-    store
-        .db
-        .rows(sql::DEPENDENCIES, [task.0], |row| Ok(Dependency { on: TaskId(row.get(0)?), condition: condition(row, 1)? }))
+    store.db.rows(sql::DEPENDENCIES, [task.0], |row| {
+        Ok(Dependency { on: TaskId(row.get(0)?), condition: condition(row, 1)? })
+    })
 }
 
 pub(super) fn strike_dependency(store: &SqliteStore, task: TaskId, on: TaskId) -> Result<u64> {
