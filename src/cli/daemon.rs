@@ -4,12 +4,13 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::args::{Runner, Start, Status, Stop};
+use super::args::{Start, Status, Stop};
 use super::exit::Code;
 use super::failure::Failure;
 use super::human;
 use super::session::Session;
 use super::status::Report;
+use crate::app;
 use crate::client::ClientError;
 use crate::daemon::{self, Stopped};
 
@@ -18,13 +19,20 @@ const MARGIN: Duration = Duration::from_secs(5);
 /// The pause between two looks at a daemon that is expected.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Starts the daemon.
-pub(super) fn start(session: &mut Session<'_>, options: &Start) -> anyhow::Result<ExitCode> {
+/// Is the daemon, until it is told to stop.
+pub(super) fn start(session: &Session<'_>, options: &Start) -> anyhow::Result<ExitCode> {
     if !options.foreground {
         return Err(Failure::Background.into());
     }
-    let _ = session;
-    Err(Failure::Background.into())
+    let place = session.place();
+    app::daemon(app::Options { mode: place.own_mode(), flags: place.flags() })?;
+    Ok(Code::Success.into())
+}
+
+/// Is the daemon's second process, until the daemon has no more use for it.
+pub(super) fn runner() -> anyhow::Result<ExitCode> {
+    app::runner()?;
+    Ok(Code::Success.into())
 }
 
 /// Tells how the daemon is; the exit status is the LSB's.
@@ -91,10 +99,4 @@ pub(super) fn reload(session: &mut Session<'_>) -> anyhow::Result<ExitCode> {
     }
     reloaded.remarks.iter().try_for_each(|remark| session.output.line(remark))?;
     Ok(Code::Success.into())
-}
-
-/// Is the daemon's second process.
-pub(super) fn runner(options: &Runner) -> anyhow::Result<ExitCode> {
-    let _ = options;
-    Err(Failure::Background.into())
 }

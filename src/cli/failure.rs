@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::exit::Code;
 use super::parse::ParseError;
+use crate::app;
 use crate::client::ClientError;
 use crate::config::ConfigError;
 use crate::wire::api::Problem;
@@ -44,8 +45,10 @@ pub(super) enum Failure {
     #[error("{0}")]
     Usage(&'static str),
     /// What was waited for goes on.
-    #[error("the deadline passed, and {open} of the tasks have not ended")]
+    #[error("gave up after {after}: {open} of the tasks {} not ended", if *open == 1 { "has" } else { "have" })]
     Deadline {
+        /// How long it was waited.
+        after: String,
         /// How many go on.
         open: usize,
     },
@@ -72,8 +75,9 @@ pub(super) fn code(error: &anyhow::Error) -> Code {
         let client = || cause.downcast_ref().map(of_client);
         let own = || cause.downcast_ref().map(of_own);
         let config = || cause.downcast_ref::<ConfigError>().map(|_| Code::Config);
+        let app = || cause.downcast_ref().map(of_app);
         let io = || cause.downcast_ref().map(of_io);
-        client().or_else(own).or_else(config).or_else(io)
+        client().or_else(own).or_else(app).or_else(config).or_else(io)
     });
     known.unwrap_or(Code::Failure)
 }
@@ -105,6 +109,14 @@ fn of_own(failure: &Failure) -> Code {
         Failure::Deadline { .. } => Code::Deadline,
         Failure::Removed(_) | Failure::NoQueue(_) => Code::NoInput,
         Failure::NotReady(_) => Code::Unavailable,
+    }
+}
+
+fn of_app(error: &app::Error) -> Code {
+    match error {
+        app::Error::Config(_) | app::Error::RootTasks { .. } => Code::Config,
+        // The others differ in nothing that a service manager or a script could act on.
+        _ => Code::Failure,
     }
 }
 

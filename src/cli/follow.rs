@@ -6,9 +6,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::exit;
 use super::failure::Failure;
 use super::session::Session;
+use super::{exit, human};
 use crate::client::{Client, ClientError, OutputRequest, Patience};
 use crate::task::TaskId;
 
@@ -33,7 +33,7 @@ pub(super) fn task(
     id: TaskId,
     deadline: Option<Duration>,
 ) -> anyhow::Result<ExitCode> {
-    let deadline = deadline.map(|limit| Instant::now() + limit);
+    let until = deadline.map(|limit| Instant::now() + limit);
     let (pieces, inbox) = sync_channel(16);
     // A thread of its own waits for the daemon, so that this one can look at the clock. It ends with the process.
     thread::spawn(move || {
@@ -43,7 +43,7 @@ pub(super) fn task(
             let _ = pieces.send(last);
         }
     });
-    while let Some(piece) = next(&inbox, deadline) {
+    while let Some(piece) = next(&inbox, until) {
         match piece {
             Piece::Bytes(bytes) => {
                 session.output.bytes(&bytes)?;
@@ -55,7 +55,7 @@ pub(super) fn task(
             Piece::Failed(error) => return Err(error.into()),
         }
     }
-    Err(Failure::Deadline { open: 1 }.into())
+    Err(Failure::Deadline { after: human::span(deadline.unwrap_or_default()), open: 1 }.into())
 }
 
 fn next(inbox: &Receiver<Piece>, deadline: Option<Instant>) -> Option<Piece> {

@@ -20,8 +20,7 @@ pub(super) fn completions(session: &mut Session<'_>, options: &Completions) -> a
 
 /// Prints the main page, or writes all.
 pub(super) fn man(session: &mut Session<'_>, options: &Man) -> anyhow::Result<ExitCode> {
-    let mut command = Arguments::command();
-    command.build();
+    let command = manual::commands();
     match &options.directory {
         Some(directory) => {
             manual::pages(&command, directory).map_err(|source| Failure::Write { path: directory.clone(), source })?

@@ -4,10 +4,19 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use clap::Command;
+use clap::{Command, CommandFactory as _};
 use clap_mangen::Man;
 
-/// The page of one command, whose parents have been built.
+use super::args::Arguments;
+
+/// The program's commands with all that is below them; `help` needs no page.
+pub(super) fn commands() -> Command {
+    let mut command = Arguments::command().disable_help_subcommand(true);
+    command.build();
+    command
+}
+
+/// The page of one command of [`commands`].
 pub(super) fn page(command: &Command, out: &mut dyn Write) -> io::Result<()> {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name());
     let man = Man::new(command.clone())
@@ -81,9 +90,6 @@ fn escaped(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
-    use super::super::args::Arguments;
     use super::*;
 
     #[test]
@@ -102,8 +108,7 @@ mod tests {
     #[test]
     fn every_verb_has_a_page_with_an_example() {
         let directory = tempfile::tempdir().unwrap();
-        let mut command = Arguments::command();
-        command.build();
+        let command = commands();
         pages(&command, directory.path()).unwrap();
         for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
             let page = directory.path().join(format!("taskdaemon-{}.1", below.get_name()));

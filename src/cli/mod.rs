@@ -89,6 +89,6 @@ fn dispatch(session: &mut Session<'_>, verb: &Verb) -> anyhow::Result<ExitCode> 
         Verb::Config(options) => config::run(session, options),
         Verb::Completions(options) => generate::completions(session, options),
         Verb::Man(options) => generate::man(session, options),
-        Verb::Runner(options) => daemon::runner(options),
+        Verb::Runner => daemon::runner(),
     }
 }

@@ -8,8 +8,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::args::Wait;
 use super::exit::{self, Code};
 use super::failure::Failure;
-use super::request;
 use super::session::Session;
+use super::{human, request};
 use crate::client::{Client, ListRequest, Patience};
 use crate::task::{Label, QueueName, State, TaskId};
 use crate::wire::api::{Order, TaskFilter, WaitLine, WaitMode, WaitRequest};
@@ -75,7 +75,7 @@ pub(super) fn until_ended(
     if let (true, Some(first), false) = (tally.any, tally.first, session.output.is_json()) {
         session.output.line(first.0)?;
     }
-    tally.verdict()
+    tally.verdict(deadline)
 }
 
 /// What has become of the tasks so far.
@@ -128,9 +128,10 @@ impl Tally {
         None
     }
 
-    fn verdict(&self) -> anyhow::Result<ExitCode> {
+    fn verdict(&self, deadline: Option<Duration>) -> anyhow::Result<ExitCode> {
         if let Some(open) = self.left {
-            return Err(Failure::Deadline { open }.into());
+            let after = human::span(deadline.unwrap_or_default());
+            return Err(Failure::Deadline { after, open }.into());
         }
         match (self.first, self.removed) {
             (None, Some(removed)) if self.any || self.single.is_some() => Err(Failure::Removed(removed).into()),
@@ -196,7 +197,9 @@ mod tests {
     }
 
     fn code(tally: &Tally) -> String {
-        tally.verdict().map_or_else(|error| error.to_string(), |code| format!("{code:?}"))
+        tally
+            .verdict(Some(Duration::from_millis(100)))
+            .map_or_else(|error| error.to_string(), |code| format!("{code:?}"))
     }
 
     fn number(number: u8) -> String {
@@ -234,7 +237,7 @@ mod tests {
     #[test]
     fn a_deadline_and_a_removal_are_told() {
         let late = tally(Some(&[7, 8]), WaitMode::All, &[ended(7, 0), WaitLine::Timeout { open: 1 }]);
-        assert_eq!(code(&late), "the deadline passed, and 1 of the tasks have not ended");
+        assert_eq!(code(&late), "gave up after 100ms: 1 of the tasks has not ended");
         let gone = tally(Some(&[7]), WaitMode::All, &[WaitLine::Removed { id: TaskId(7) }, WaitLine::Done]);
         assert_eq!(code(&gone), "task 7 was removed before its end could be told");
     }

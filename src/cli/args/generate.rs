@@ -1,6 +1,5 @@
-//! What packages and shells want, and the hidden second process.
+//! What packages and shells want.
 
-use std::os::fd::RawFd;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -30,12 +29,4 @@ pub(crate) struct Man {
     /// An existing directory for the pages of all verbs; without it the main page is printed
     #[arg(value_name = "DIRECTORY", value_hint = clap::ValueHint::DirPath)]
     pub(crate) directory: Option<PathBuf>,
-}
-
-// How the daemon starts its runner.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Runner {
-    /// The descriptor of the socket to the daemon, inherited
-    #[arg(long, value_name = "FD", value_parser = clap::value_parser!(RawFd).range(3..))]
-    pub(crate) fd: RawFd,
 }

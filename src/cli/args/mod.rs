@@ -20,7 +20,7 @@ use clap::{Parser, Subcommand};
 
 pub(super) use daemon::{Config, ConfigVerb, Start, Status, Stop};
 pub(super) use events::Events;
-pub(super) use generate::{Completions, Man, Runner};
+pub(super) use generate::{Completions, Man};
 pub(super) use globals::{Color, Globals};
 pub(super) use list::List;
 pub(super) use output::Logs;
@@ -57,7 +57,6 @@ Environment:
 /// runs within its limits, is retried as it asks, and can be listed, followed, awaited and cancelled.
 #[derive(Debug, Parser)]
 #[command(name = "taskdaemon", version, after_help = EXAMPLES, max_term_width = 100)]
-#[command(disable_help_subcommand = true)]
 pub(super) struct Arguments {
     #[command(flatten)]
     pub(super) globals: Globals,
@@ -139,9 +138,9 @@ pub(super) enum Verb {
     /// Print the manual page, or write all pages to a directory
     #[command(after_help = generate::MAN_EXAMPLES)]
     Man(Man),
-    /// The daemon's second process
+    /// Be the daemon's second process; the daemon starts it
     #[command(hide = true)]
-    Runner(Runner),
+    Runner,
 }
 
 #[cfg(test)]
