@@ -51,7 +51,7 @@ fn run() -> Result<()> {
 
 /// What the machine can do at best, right now.
 fn yardsticks(table: &mut Table, host: &Host, samples: usize, cores: usize) -> Result<()> {
-    let bare = latency(samples, || run_quietly(Command::new("/bin/true")))?;
+    let bare = latency(samples, || run_quietly(&mut Command::new("/bin/true")))?;
     table.yardstick = bare.median;
     table.latency("process `true`", bare, "the floor");
     let xargs = {

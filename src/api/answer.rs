@@ -80,9 +80,13 @@ fn kind(refusal: &Refusal) -> (u16, &'static str, &'static str) {
         Refusal::DiskFull { .. } | Refusal::Store(StoreError::Full { .. }) => (507, "disk-full", "Disk full"),
         Refusal::Stopping => (503, "stopping", "Stopping"),
         Refusal::Gone => (503, "gone", "Engine gone"),
-        Refusal::Store(store::Error::Damaged { .. } | store::Error::Newer { .. } | store::Error::Database { .. }) => {
-            (500, "store", "Store failed")
-        }
+        Refusal::Store(
+            StoreError::Damaged { .. }
+            | StoreError::Newer { .. }
+            | StoreError::InUse { .. }
+            | StoreError::File { .. }
+            | StoreError::Database { .. },
+        ) => (500, "store", "Store failed"),
         Refusal::Spec(_) => (422, "invalid-task", "Invalid task"),
     }
 }

@@ -59,7 +59,7 @@ pub(super) fn status(status: Status, about: &About) -> StatusDocument {
         counts: status.counts,
         slots: SlotsDocument { taken: status.slots.0, all: status.slots.1 },
         runner: match status.runner {
-            RunnerState::Linked { runner } => RunnerDocument::Linked { instance: runner },
+            RunnerState::Linked { runner, pid } => RunnerDocument::Linked { instance: runner, pid },
             RunnerState::Lost { reason } => RunnerDocument::Lost { reason },
         },
         free_bytes: status.free_bytes,

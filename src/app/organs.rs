@@ -70,11 +70,6 @@ impl Organs {
         self.command(Command::Shutdown { patience }, then);
     }
 
-    /// Tells the engine to leave after what it has been told so far.
-    pub(super) fn leave(&self) {
-        self.engine.leave();
-    }
-
     /// Ends the API, then the engine and with it the store and the link.
     pub(super) fn join(self) {
         self.api.stop();

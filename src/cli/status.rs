@@ -143,7 +143,7 @@ fn running(daemon: &StatusDocument, clock: &Clock) -> String {
     lines.add(
         "Runner",
         match &daemon.runner {
-            RunnerDocument::Linked { .. } => "linked".to_owned(),
+            RunnerDocument::Linked { pid, .. } => format!("linked, process {pid}"),
             RunnerDocument::Lost { reason } => format!("lost: {reason}"),
         },
     );

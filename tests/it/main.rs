@@ -1,5 +1,12 @@
 //! Integration tests: one binary, one module per promise or group of promises.
 
+mod crowd;
+mod disk;
 mod house_rules;
 mod layers;
+mod process;
+mod queues;
+mod recover;
 mod source;
+mod support;
+mod tasks;

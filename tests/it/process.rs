@@ -81,7 +81,7 @@ fn d9_a_reload_takes_new_limits_into_force_without_a_restart() {
     eventually("three run", || (running() == 3).then_some(()));
     daemon.configure("host:\n  slots: 2\n");
     daemon.signal(1);
-    eventually("HUP reloads too", || (daemon.get("/v1/status")["slots"]["total"] == 2).then_some(()));
+    eventually("HUP reloads too", || (daemon.get("/v1/status")["slots"]["all"] == 2).then_some(()));
     daemon.ok(&["cancel", "--all"]);
 }
 
@@ -94,7 +94,7 @@ fn d9_a_bad_file_leaves_the_old_configuration_in_force_and_is_told_with_its_plac
     let words = String::from_utf8_lossy(&output.stderr);
     assert!(words.contains("config.yml:2:") && words.contains("config.yml:3:"), "all faults at once: {words}");
     assert!(words.contains("slots") && words.contains("colour"), "{words}");
-    assert_eq!(daemon.get("/v1/status")["slots"]["total"], 1);
+    assert_eq!(daemon.get("/v1/status")["slots"]["all"], 1);
     assert_eq!(daemon.run(&["config", "check"]).status.code(), Some(78));
 }
 

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use super::support::{Daemon, eventually, full};
 
@@ -39,8 +39,9 @@ fn t1_ten_megabytes_of_standard_input_arrive() {
     child.stdin.take().unwrap().write_all(&input).unwrap();
     let told = child.wait_with_output().unwrap();
     fs::write(daemon.path("input"), &input).unwrap();
-    let expected = std::process::Command::new("sha256sum").stdin(fs::File::open(daemon.path("input")).unwrap());
-    assert_eq!(told.stdout, { expected }.output().unwrap().stdout);
+    let file = fs::File::open(daemon.path("input")).unwrap();
+    let expected = Command::new("sha256sum").stdin(file).output().unwrap();
+    assert_eq!(told.stdout, expected.stdout);
 }
 
 #[test]

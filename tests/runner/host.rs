@@ -115,7 +115,7 @@ impl Daemon {
     /// Waits until a runner answers.
     pub(crate) fn link(&mut self) -> Greeting {
         let greeting = self.wait("a runner", |report| match report {
-            Report::Linked { runner, boot, known } => Some(Greeting { runner, boot, known }),
+            Report::Linked { runner, boot, known, .. } => Some(Greeting { runner, boot, known }),
             Report::Lost { .. } | Report::Started { .. } | Report::Ended { .. } | Report::Swept { .. } => None,
         });
         self.link.adopt();

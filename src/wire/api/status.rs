@@ -60,6 +60,8 @@ pub enum RunnerDocument {
     Linked {
         /// Which process, by a random name.
         instance: String,
+        /// Its number.
+        pid: i32,
     },
     /// It does not; queued tasks wait.
     Lost {
