@@ -178,6 +178,13 @@ fn main() {
     drain(&mut store, 4_000, 2);
     lists(&mut store);
     timed("counts", 1000, || (0..1000).for_each(|_| drop(store.counts().unwrap())));
+    let left = directory.path().join("left.db");
+    std::fs::copy(&path, &left).unwrap();
+    std::fs::copy(directory.path().join("queue.db-wal"), directory.path().join("left.db-wal")).unwrap();
+    let log_bytes = std::fs::metadata(directory.path().join("left.db-wal")).unwrap().len();
+    let name = format!("open after a crash, {} KiB of log", log_bytes >> 10);
+    let left = timed(&name, 1, || SqliteStore::open(&left, &settings, now).unwrap());
+    drop(left);
     timed("close", 1, || drop(store));
     let mut store = timed("open", 1, || SqliteStore::open(&path, &settings, now).unwrap());
     timed("first candidates", 1, || store.candidates(&QueueName::default(), 64).unwrap());

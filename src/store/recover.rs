@@ -57,6 +57,7 @@ pub(super) fn examine(path: &Path) -> Result<bool> {
 fn open_log(path: &Path) -> Result<Option<File>> {
     match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path) {
         Ok(log) => {
+            keep_private(path, &log)?;
             let about = log.metadata().map_err(|fault| file_error("look at", path, fault))?;
             Ok((about.len() > 0).then_some(log))
         }
@@ -108,7 +109,7 @@ fn check_length(path: &Path, file: &File, header: &[u8; HEADER], log_file: Optio
     Ok(())
 }
 
-/// The queue holds environments; nobody but its owner reads it.
+/// The queue and its log hold environments; nobody but their owner reads them.
 fn keep_private(path: &Path, file: &File) -> Result<()> {
     let about = file.metadata().map_err(|fault| file_error("look at", path, fault))?;
     if about.permissions().mode() & 0o077 == 0 {
