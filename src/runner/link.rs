@@ -2,10 +2,11 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 
+use super::attempt::Attempt;
 use super::serve::{LINK, LISTENER, Leaving, Runner};
 use crate::sys::signal;
 use crate::sys::socket;
@@ -15,6 +16,9 @@ use crate::wire::runner::{Cause, FromRunner, OLDEST, ToRunner, VERSION, Welcome}
 /// Messages per packet: what is small travels together when much happens at once.
 const BATCH: usize = 128;
 
+/// How long a daemon may take to say who it is.
+const SILENCE: Duration = Duration::from_secs(10);
+
 /// A connected daemon.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -22,6 +26,8 @@ pub(super) struct Link {
     pub(super) peer: socket::Peer,
     buffer: Vec<u8>,
     phase: Phase,
+    /// Until when the next daemon waits for one that says nothing.
+    pub(super) patience: Option<Instant>,
     outgoing: Vec<FromRunner>,
     /// A packet that the socket had no room for.
     waiting: Option<Packet>,
@@ -45,8 +51,9 @@ impl Runner {
             return;
         }
         let buffer = vec![0; MAX_PACKET_BYTES];
-        let link = Link { socket, peer, buffer, phase: Phase::Silent, outgoing: Vec::new(), waiting: None };
-        self.link = Some(link);
+        let patience = Some(Instant::now() + SILENCE);
+        let (outgoing, waiting) = (Vec::new(), None);
+        self.link = Some(Link { socket, peer, buffer, phase: Phase::Silent, patience, outgoing, waiting });
         self.listen(EpollFlags::empty());
     }
 
@@ -55,7 +62,7 @@ impl Runner {
         let _ = self.epoll.modify(&self.listener, &mut EpollEvent::new(events, LISTENER));
     }
 
-    fn hang_up(&mut self) {
+    pub(super) fn hang_up(&mut self) {
         self.link = None;
         self.listen(EpollFlags::EPOLLIN);
     }
@@ -85,17 +92,15 @@ impl Runner {
             (_, Some(Phase::Silent) | None) | (ToRunner::Hello { .. }, _) => return false,
             (ToRunner::Spawn(spawn), _) => self.spawn(&spawn, descriptors.take().unwrap_or_default()),
             (ToRunner::Stop { key, signal, grace_ms }, _) => {
-                if let Some(serial) = self.table.serial(key) {
+                if let Some(serial) = self.find(key) {
                     self.stop(serial, Cause::Stopped, signal, Duration::from_millis(grace_ms));
                 }
             }
             (ToRunner::Signal { key, signal }, _) => {
-                let serial = self.table.serial(key);
-                if let Some(attempt) = serial.and_then(|serial| self.table.get_mut(serial))
-                    && attempt.end.is_none()
-                {
+                let attempt = self.find(key).and_then(|serial| self.attempts.get(&serial));
+                if let Some(main) = attempt.and_then(Attempt::main) {
                     // It may have ended this very moment, which is no fault.
-                    let _ = signal::send_group(attempt.running.pid, signal);
+                    let _ = signal::send_group(main, signal);
                 }
             }
             (ToRunner::Acknowledge(keys), _) => {
@@ -104,7 +109,9 @@ impl Runner {
                 }
             }
             (ToRunner::Sweep(sweep), _) => self.sweep(sweep),
-            (ToRunner::Drain { patience_ms }, _) => self.drain_after(Duration::from_millis(patience_ms)),
+            (ToRunner::Drain { patience_ms }, _) => {
+                self.drain_at = Instant::now().checked_add(Duration::from_millis(patience_ms));
+            }
             (ToRunner::Leave, _) => match self.leaving {
                 Leaving::No | Leaving::Asked => self.leaving = Leaving::Asked,
                 Leaving::Terminated { .. } => {}
@@ -114,7 +121,7 @@ impl Runner {
     }
 
     fn greet(&mut self, version: u16, instance: String) -> bool {
-        let foreign = instance != self.instance && !(self.table.is_empty() && self.ended.is_empty());
+        let foreign = instance != self.instance && !(self.attempts.is_empty() && self.ended.is_empty());
         if version < OLDEST || foreign {
             self.say_first(FromRunner::Refused { version: VERSION, instance: self.instance.clone() });
             self.tell();
@@ -130,7 +137,7 @@ impl Runner {
             runner: self.identity.clone(),
             pid: i32::try_from(std::process::id()).unwrap_or_default(),
             boot: self.boot.clone(),
-            running: self.table.iter().map(|(_, attempt)| attempt.running).collect(),
+            running: self.attempts.values().map(|attempt| attempt.running).collect(),
             ended: self.ended.values().cloned().collect(),
         }));
         true
@@ -139,6 +146,7 @@ impl Runner {
     fn say_first(&mut self, message: FromRunner) {
         let Some(link) = &mut self.link else { return };
         link.phase = Phase::Greeted;
+        link.patience = None;
         link.outgoing = vec![message];
     }
 

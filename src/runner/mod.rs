@@ -1,7 +1,7 @@
 //! The runner: the parent of every task, in a process of its own.
 //!
 //! [`serve`] is all that others see. Inside, [`serve`](serve::Runner) is the loop, `link` speaks with the
-//! daemon, `attempt` is the table, `spawn` starts, `output` moves what tasks write, `reap` collects ends,
+//! daemon, `attempt` is what runs, `spawn` starts, `output` moves what tasks write, `reap` collects ends,
 //! `strays` finds what detached, `stop` ends what runs, `sweep` ends what a dead runner left.
 //!
 //! The rules:

@@ -20,14 +20,12 @@ impl Runner {
     pub(super) fn reap(&mut self) {
         let mut touched = BTreeSet::new();
         while let Ok(Some(child)) = process::collect() {
-            let owner = match self.table.collected(child.pid) {
-                Some(serial) => Some(serial),
-                None => self.strays.remove(&child.pid).flatten(),
-            };
+            let main = self.attempts.iter().find(|(_, attempt)| attempt.main() == Some(child.pid));
+            let owner = main.map(|(serial, _)| *serial).or_else(|| self.strays.remove(&child.pid).flatten());
             let Some(serial) = owner else { continue };
-            let Some(attempt) = self.table.get_mut(serial) else { continue };
+            let Some(attempt) = self.attempts.get_mut(&serial) else { continue };
             attempt.usage = sum(attempt.usage, child);
-            if child.pid == attempt.running.pid {
+            if attempt.main() == Some(child.pid) {
                 attempt.end = Some((end(child.exit), clock::now_us()));
             }
             touched.insert(serial);
@@ -50,26 +48,22 @@ impl Runner {
     /// Finishes an attempt whose main process has ended, once nothing is left of it.
     fn settle(&mut self, serial: Serial, undecided: bool) {
         let remains = self.strays.values().any(|owner| *owner == Some(serial));
-        let Some(attempt) = self.table.get_mut(serial).filter(|attempt| attempt.end.is_some()) else { return };
-        let doubtful = undecided && attempt.doubts < MAX_DOUBTS;
-        match (remains, attempt.stage) {
-            (false, _) if doubtful => {
-                attempt.doubts += 1;
-                self.table.look_at(serial, Some(Instant::now() + DOUBT));
-            }
-            (false, _) => self.finish(serial),
-            (true, Stage::Running) => self.stop_its_way(serial, Cause::Itself),
-            (true, Stage::Stopping { .. } | Stage::Killed { .. }) => {
-                let due = attempt.due();
-                self.table.look_at(serial, due);
-            }
+        let Some(attempt) = self.attempts.get_mut(&serial).filter(|attempt| attempt.end.is_some()) else { return };
+        if !remains && undecided && attempt.doubts < MAX_DOUBTS {
+            attempt.doubts += 1;
+            attempt.doubt_until = Some(Instant::now() + DOUBT);
+        } else if !remains {
+            self.finish(serial);
+        } else if attempt.stage == Stage::Running {
+            self.stop_its_way(serial, Cause::Itself);
         }
     }
 
     /// Does the next step of an attempt whose deadline has come.
     pub(super) fn press(&mut self, serial: Serial, now: Instant) {
-        let Some(attempt) = self.table.get_mut(serial) else { return };
-        let (ended, due) = (attempt.end.is_some(), attempt.due().is_some_and(|due| due <= now));
+        let Some(attempt) = self.attempts.get_mut(&serial) else { return };
+        attempt.doubt_until = None;
+        let (ended, due) = (attempt.end.is_some(), attempt.step_at().is_some_and(|at| at <= now));
         match attempt.stage {
             Stage::Running if due => self.stop_its_way(serial, Cause::Timeout),
             Stage::Stopping { .. } if due => self.kill(serial),

@@ -1,11 +1,12 @@
 //! The start of an attempt.
 
 use std::ffi::{CString, OsStr};
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::sys::process::{Limit, Program, Resource, StartError, Started, Starter, Step};
+use crate::sys::process::{self, Limit, Program, Resource, StartError, Started, Starter, Step};
 use crate::wire::runner::{ATTEMPT, End, Fault, INSTANCE, Limits, Spawn, TASK_ID};
 
 /// Where commands are looked for by a task without PATH.
@@ -22,8 +23,8 @@ pub(super) struct Surroundings<'a> {
 }
 
 /// The end of an attempt for which descriptors or processes ran out.
-pub(super) fn exhausted(errno: i32) -> End {
-    End::NotStarted { fault: Fault::NoResources, errno, subject: Vec::new() }
+pub(super) fn exhausted(error: io::Error) -> End {
+    End::NotStarted { fault: Fault::NoResources, errno: error.raw_os_error().unwrap_or(0), subject: Vec::new() }
 }
 
 /// Starts the command.
@@ -32,7 +33,9 @@ pub(super) fn start(starter: &mut Starter, spawn: &Spawn, around: &Surroundings<
     let arguments = strings(spawn.arguments.iter().cloned()).map_err(nul)?;
     let environment = strings(environment(spawn, around.instance)).map_err(nul)?;
     let directory = CString::new(spawn.directory.as_slice()).map_err(nul)?;
-    let candidates = strings(candidates(spawn)).map_err(nul)?;
+    let path = spawn.environment.iter().find(|(name, _)| name == b"PATH").map_or(DEFAULT_PATH, |(_, path)| path);
+    let name = spawn.arguments.first().map_or(&b""[..], Vec::as_slice);
+    let candidates = strings(process::search(name, path).into_iter()).map_err(nul)?;
     let program = Program {
         candidates: &candidates,
         arguments: &arguments,
@@ -47,7 +50,7 @@ pub(super) fn start(starter: &mut Starter, spawn: &Spawn, around: &Surroundings<
     starter.start(&program).map_err(|error| {
         let subject = match error.step {
             Step::Directory => spawn.directory.clone(),
-            Step::Execute => spawn.arguments.first().cloned().unwrap_or_default(),
+            Step::Execute => name.to_vec(),
             Step::Fork | Step::Group | Step::Limit | Step::Nice | Step::Descriptors => Vec::new(),
         };
         End::NotStarted { fault: fault(spawn, error, &candidates), errno: error.errno, subject }
@@ -70,19 +73,6 @@ fn environment(spawn: &Spawn, instance: &str) -> impl Iterator<Item = Vec<u8>> {
         .filter(|(name, _)| ![TASK_ID, ATTEMPT, INSTANCE].iter().any(|own| own.as_bytes() == name));
     let given = given.map(|(name, value)| [name.as_slice(), b"=", value].concat());
     given.chain(own.into_iter().map(|(name, value)| format!("{name}={value}").into_bytes()))
-}
-
-/// The paths that may be meant, as execvp(3) has it: a name without a slash is looked for along the task's PATH.
-fn candidates(spawn: &Spawn) -> impl Iterator<Item = Vec<u8>> {
-    let name = spawn.arguments.first().map_or(&b""[..], Vec::as_slice);
-    let path = spawn.environment.iter().find(|(name, _)| name == b"PATH").map_or(DEFAULT_PATH, |(_, path)| path);
-    let searched = !name.is_empty() && !name.contains(&b'/');
-    let direct = (!searched).then(|| name.to_vec());
-    let along = searched.then(|| path.split(|byte| *byte == b':')).into_iter().flatten();
-    direct.into_iter().chain(along.map(move |directory| match directory {
-        b"" => [b"./", name].concat(),
-        _ => [directory, b"/", name].concat(),
-    }))
 }
 
 fn limits(limits: &Limits, (soft, hard): (u64, u64)) -> Vec<Limit> {

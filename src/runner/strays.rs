@@ -1,7 +1,5 @@
 //! Orphans: processes that detached from a task, or outlived it.
 
-use std::collections::HashMap;
-
 use super::attempt::Serial;
 use super::serve::Runner;
 use crate::sys::procfs::{self, Process};
@@ -27,7 +25,7 @@ impl Runner {
     pub(super) fn find_strays(&mut self) -> Found {
         let mut found = Found::default();
         for pid in self.orphans.list().unwrap_or_default() {
-            if self.strays.contains_key(&pid) || self.table.is_main(pid) {
+            if self.strays.contains_key(&pid) || self.attempts.values().any(|attempt| attempt.main() == Some(pid)) {
                 continue;
             }
             // A zombie's SIGCHLD is on its way.
@@ -47,12 +45,11 @@ impl Runner {
     }
 
     fn owner(&self, process: &Process) -> Owner {
-        let related = self.table.iter().find(|(_, attempt)| {
-            let seen: &HashMap<i32, u64> = &attempt.seen;
-            attempt.running.pid == process.group || seen.get(&process.pid) == Some(&process.start_ticks)
+        let related = self.attempts.iter().find(|(_, attempt)| {
+            attempt.running.pid == process.group || attempt.seen.get(&process.pid) == Some(&process.start_ticks)
         });
         if let Some((serial, _)) = related {
-            return Owner::Attempt(serial);
+            return Owner::Attempt(*serial);
         }
         let environment = procfs::environment(process.pid).unwrap_or_default();
         if environment.is_empty() {
@@ -62,9 +59,7 @@ impl Runner {
         let task = procfs::variable(&environment, TASK_ID).and_then(|text| text.parse().ok());
         let attempt = procfs::variable(&environment, ATTEMPT).and_then(|text| text.parse().ok());
         match (of_ours, task, attempt) {
-            (true, Some(task), Some(attempt)) => {
-                self.table.serial(Key { task, attempt }).map_or(Owner::Nobody, Owner::Attempt)
-            }
+            (true, Some(task), Some(attempt)) => self.find(Key { task, attempt }).map_or(Owner::Nobody, Owner::Attempt),
             _ => Owner::Nobody,
         }
     }

@@ -61,15 +61,12 @@ impl Runner {
     /// Takes hold of what is left, signals it, and has its end watched.
     fn hold(&self, sweeping: &mut Sweeping, signals: &[i32]) {
         for process in self.leftovers(&sweeping.sweep) {
-            let Ok(held) = pidfd::open(process.pid) else { continue };
-            let same = procfs::process(process.pid).is_ok_and(|now| now.start_ticks == process.start_ticks);
-            if !same || self.watch(&held, SWEEP).is_err() {
+            let Ok(held) = pidfd::hold(process.pid, process.start_ticks) else { continue };
+            if self.watch(&held, SWEEP).is_err() {
                 continue;
             }
-            for signal in signals {
-                // It may end at this very moment.
-                let _ = pidfd::send_signal(&held, *signal);
-            }
+            // It may end at this very moment.
+            signals.iter().for_each(|wanted| drop(pidfd::send_signal(&held, *wanted)));
             sweeping.held.push((process.pid, held));
         }
     }

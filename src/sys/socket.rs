@@ -33,7 +33,8 @@ pub struct Peer {
 }
 
 fn packets() -> io::Result<OwnedFd> {
-    Ok(socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?)
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    Ok(socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?)
 }
 
 /// Binds and listens at `path`, which must be free.
@@ -47,10 +48,10 @@ pub fn listen(path: &Path) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Connects to whoever listens at `path`; the descriptor does not block afterwards.
+/// Connects to whoever listens at `path`, without waiting: the connection stands before it is accepted.
 ///
 /// # Errors
-/// ENOENT where nothing is there, ECONNREFUSED where nobody listens any more.
+/// ENOENT where nothing is there, ECONNREFUSED where nobody listens any more, EAGAIN where too many wait.
 pub fn connect(path: &Path) -> io::Result<OwnedFd> {
     let socket = packets()?;
     connect_to(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
