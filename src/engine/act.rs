@@ -8,6 +8,9 @@ use crate::executor::Executor;
 use crate::store::{self, Filter, Page, Store};
 use crate::task::{AttemptKey, EventKind, Ready, SpecError, State, Task, TaskId, Timestamp, Trigger};
 
+/// Lines of a list that one beat reads or acts on at most.
+pub(super) const LONGEST_PAGE: usize = 10_000;
+
 impl<S: Store, E: Executor> Engine<S, E> {
     pub(super) fn act(
         &mut self,
@@ -45,7 +48,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
         filter: Filter,
         page: Page,
     ) -> Result<Reply, Refusal> {
-        let listing = self.store.list(&scoped(caller, filter), page)?;
+        let listing = self.store.list(&scoped(caller, filter), bounded(page))?;
         let mut ids = Vec::new();
         for line in listing.lines {
             match self.check_action(action, &line.task) {
@@ -170,6 +173,11 @@ impl<S: Store, E: Executor> Engine<S, E> {
     fn is_blocked(&mut self, id: TaskId) -> store::Result<bool> {
         Ok(!self.store.open_dependencies(id)?.is_empty())
     }
+}
+
+/// The page as far as one beat goes.
+pub(super) fn bounded(page: Page) -> Page {
+    Page { limit: page.limit.min(LONGEST_PAGE), ..page }
 }
 
 /// What a caller may see of what a filter names.

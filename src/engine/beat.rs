@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::link::Link;
+use super::outbox::Answer;
 use super::{Command, Engine, Envelope, Message, Refusal, Settings};
 use crate::executor::{Executor, Report};
 use crate::store::{self, Store};
@@ -73,7 +74,9 @@ impl<S: Store, E: Executor> Engine<S, E> {
             return Some(self.clock);
         }
         let due = self.memory.next_due.filter(|_| self.memory.total(|state| state == State::Scheduled) > 0);
-        [due, self.next_recurrence(), self.next_probe(), self.next_note(), self.retain_at].into_iter().flatten().min()
+        let timers =
+            [due, self.next_recurrence(), self.next_probe(), self.next_note(), self.retain_at, self.cramped_until];
+        timers.into_iter().flatten().min()
     }
 
     fn next_batch(&mut self) -> Batch {
@@ -132,10 +135,12 @@ impl<S: Store, E: Executor> Engine<S, E> {
     fn take_command(&mut self, now: Timestamp, envelope: Envelope, failed: &mut Option<store::Error>) {
         let Envelope { caller, command, reply } = envelope;
         if let Some(error) = failed.as_ref() {
-            self.outbox.replies.push((reply, Err(Refusal::Store(super::trouble::copy(error)))));
+            let result = Err(Refusal::Store(super::trouble::copy(error)));
+            self.outbox.answers.push(Answer { reply, result, stands: true });
             return;
         }
-        let answer = match command {
+        let stands = matches!(command, Command::Read(_)) && !self.dirty;
+        let result = match command {
             Command::Read(query) => self.read(caller, query),
             Command::Shutdown { patience } => return self.shut_down(now, caller, patience, reply),
             Command::Submit(tasks) => stop_at(self.submit(now, caller, &tasks), failed),
@@ -151,7 +156,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
             Command::RemoveSchedule { owner, name } => stop_at(self.remove_schedule(caller, owner, name), failed),
             Command::Reconfigure(settings) => stop_at(self.reconfigure(now, caller, *settings), failed),
         };
-        self.outbox.replies.push((reply, answer));
+        self.outbox.answers.push(Answer { reply, result, stands });
     }
 
     /// Writes what rides along, and commits if anything was written.
@@ -181,8 +186,8 @@ impl<S: Store, E: Executor> Engine<S, E> {
         for order in outbox.orders {
             order.give(&mut self.executor);
         }
-        for (reply, answer) in outbox.replies {
-            reply(answer);
+        for answer in outbox.answers {
+            (answer.reply)(answer.result);
         }
         if !outbox.events.is_empty() {
             (self.feed)(&outbox.events);

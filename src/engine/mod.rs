@@ -80,6 +80,8 @@ pub struct Engine<S, E> {
     more: bool,
     /// Free bytes, as asked once in the current beat.
     free: Option<u64>,
+    /// When a disk that was too full to start anything is looked at again.
+    cramped_until: Option<Timestamp>,
     /// When old tasks are next looked for; `None` while there are none.
     retain_at: Option<Timestamp>,
     /// The last beat's moment.
@@ -121,6 +123,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
             dirty: false,
             more: false,
             free: None,
+            cramped_until: None,
             retain_at: Some(now),
             clock: now,
             since: now,
@@ -147,17 +150,6 @@ impl<S: Store, E: Executor> Engine<S, E> {
     #[must_use]
     pub fn has_left(&self) -> bool {
         self.left
-    }
-
-    /// The executor, for what holds the engine.
-    pub fn executor_mut(&mut self) -> &mut E {
-        &mut self.executor
-    }
-
-    /// Gives back the store and the executor.
-    #[must_use]
-    pub fn into_parts(self) -> (S, E) {
-        (self.store, self.executor)
     }
 
     /// Writes an event about a task.

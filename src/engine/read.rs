@@ -1,6 +1,6 @@
 //! What people ask; nothing of it writes.
 
-use super::act::scoped;
+use super::act::{LONGEST_PAGE, bounded, scoped};
 use super::link::Link;
 use super::{Caller, Detail, Engine, Health, Query, Refusal, Reply, Status};
 use crate::executor::Executor;
@@ -11,12 +11,12 @@ use crate::task::{AttemptKey, Breaker, Mode, State, Task, TaskId};
 impl<S: Store, E: Executor> Engine<S, E> {
     pub(super) fn read(&mut self, caller: Caller, query: Query) -> Result<Reply, Refusal> {
         match query {
-            Query::List(filter, page) => Ok(Reply::Listing(self.store.list(&scoped(caller, filter), page)?)),
+            Query::List(filter, page) => Ok(Reply::Listing(self.store.list(&scoped(caller, filter), bounded(page))?)),
             Query::States(ids) => self.states(caller, &ids),
             Query::Show(id) => self.show(caller, id),
             Query::Events(filter, limit) => {
                 let owner = if caller.privileged { filter.owner } else { Some(caller.uid) };
-                Ok(Reply::Events(self.store.events(&EventFilter { owner, ..filter }, limit)?))
+                Ok(Reply::Events(self.store.events(&EventFilter { owner, ..filter }, limit.min(LONGEST_PAGE))?))
             }
             Query::Output(key) => self.output(caller, key),
             Query::Queues => Ok(self.queues()),
@@ -88,6 +88,9 @@ impl<S: Store, E: Executor> Engine<S, E> {
         if self.memory.used.saturating_add(weight) > self.settings.slots {
             let (used, all) = (self.memory.used, self.settings.slots);
             return format!("{used} of the host's {all} slots are taken, and it takes {weight}");
+        }
+        if self.cramped_until.is_some() {
+            return "the disk is nearly full, and its output would be lost".to_owned();
         }
         "it is next, or others go first".to_owned()
     }
