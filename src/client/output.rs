@@ -54,6 +54,12 @@ impl Output {
         Ok(output)
     }
 
+    /// Where in the output the next byte stands.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.request.offset
+    }
+
     fn connect(&mut self) -> Result<()> {
         let request = &self.request;
         let target = Target::new(format!("/v1/tasks/{}/output", request.task))
