@@ -93,9 +93,9 @@ fn complain(text: impl Display) {
     let _ = io::stderr().lock().write_all(format!("taskdaemon: {text}\n").as_bytes());
 }
 
-/// Says what went wrong, with every cause once, and what to try next.
-pub(super) fn failure(error: &anyhow::Error, hint: Option<&str>) {
-    complain(format_args!("{error:#}"));
+/// Says what went wrong, and what to try next.
+pub(super) fn failure(message: &str, hint: Option<&str>) {
+    complain(message);
     if let Some(hint) = hint {
         complain(format_args!("try: {hint}"));
     }
