@@ -105,8 +105,9 @@ impl Daemon {
     /// Starts the daemon in the foreground.
     pub fn spawn(&mut self) {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("the log opens");
-        let child = self.command(&["start", "--foreground"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        self.child = Some({ child }.spawn().expect("the daemon starts"));
+        let mut command = self.command(&["start", "--foreground"]);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+        self.child = Some(child.expect("the daemon starts"));
     }
 
     /// Waits until the daemon answers.
