@@ -11,7 +11,6 @@ use super::human;
 use super::session::Session;
 use super::status::Report;
 use crate::app;
-use crate::client::ClientError;
 use crate::daemon::{self, Stopped};
 
 /// What the daemon's own deadline is given on top before it is killed.
@@ -80,12 +79,7 @@ pub(super) fn stop(session: &mut Session<'_>, options: &Stop) -> anyhow::Result<
 
 /// Has the daemon read its configuration anew.
 pub(super) fn reload(session: &mut Session<'_>) -> anyhow::Result<ExitCode> {
-    let reloaded = match session.client()?.reload() {
-        Err(ClientError::Problem(problem)) if problem.kind() == "configuration" => {
-            return Err(Failure::Configuration(problem.detail.clone()).into());
-        }
-        other => other?,
-    };
+    let reloaded = session.client()?.reload()?;
     if session.output.is_json() {
         session.output.document(&reloaded)?;
         return Ok(Code::Success.into());

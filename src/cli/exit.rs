@@ -53,14 +53,15 @@ impl Code {
         }
     }
 
-    /// The status for a refusal of the daemon, by its HTTP status.
-    pub(super) const fn of_http(status: u16) -> Self {
-        match status {
-            400 | 411 | 413 | 415 | 422 => Self::Data,
-            401 | 403 => Self::Forbidden,
-            404 | 410 => Self::NoInput,
-            405 | 406 | 408 | 426 | 431 => Self::Protocol,
-            429 | 503 | 507 => Self::TryAgain,
+    /// The status for a refusal of the daemon: by its kind, else by its HTTP status.
+    pub(super) fn of_problem(kind: &str, http_status: u16) -> Self {
+        match (kind, http_status) {
+            ("invalid-configuration", _) => Self::Config,
+            ("queue-draining", _) | (_, 429 | 503 | 507) => Self::TryAgain,
+            (_, 400 | 411 | 413 | 415 | 422) => Self::Data,
+            (_, 401 | 403) => Self::Forbidden,
+            (_, 404 | 410) => Self::NoInput,
+            (_, 405 | 406 | 408 | 426 | 431) => Self::Protocol,
             _ => Self::Failure,
         }
     }

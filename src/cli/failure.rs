@@ -58,15 +58,30 @@ pub(super) enum Failure {
     /// A start that would have to leave the terminal.
     #[error("the daemon starts in the foreground only; a service manager keeps it in the background")]
     Background,
-    /// A configuration that the daemon refused; the old one is in force.
-    #[error("the configuration was not taken over: {0}")]
-    Configuration(String),
     /// No such queue.
     #[error("there is no queue {0}")]
     NoQueue(crate::task::QueueName),
     /// The daemon did not come up.
     #[error("no daemon was ready within {0}")]
     NotReady(String),
+}
+
+/// What went wrong, with every cause once: those on this side, and those that the daemon told.
+pub(super) fn message(error: &anyhow::Error) -> String {
+    let mut text = format!("{error:#}");
+    let problem = error.chain().find_map(|cause| match cause.downcast_ref() {
+        Some(ClientError::Problem(problem)) => Some(problem),
+        _ => None,
+    });
+    if let Some(problem) = problem {
+        // The faults of a configuration stand beside one another, the causes of anything else below.
+        let separator = if problem.kind() == "invalid-configuration" { "\n" } else { ": " };
+        for cause in &problem.causes {
+            text.push_str(separator);
+            text.push_str(cause);
+        }
+    }
+    text
 }
 
 /// The exit status for an error.
@@ -98,14 +113,13 @@ fn of_client(error: &ClientError) -> Code {
 }
 
 fn of_problem(problem: &Problem) -> Code {
-    Code::of_http(problem.status)
+    Code::of_problem(problem.kind(), problem.status)
 }
 
 fn of_own(failure: &Failure) -> Code {
     match failure {
         Failure::Read { source, .. } | Failure::Write { source, .. } | Failure::Directory(source) => of_io(source),
         Failure::Time { .. } | Failure::Usage(_) | Failure::Background => Code::Usage,
-        Failure::Configuration(_) => Code::Config,
         Failure::Deadline { .. } => Code::Deadline,
         Failure::Removed(_) | Failure::NoQueue(_) => Code::NoInput,
         Failure::NotReady(_) => Code::Unavailable,
@@ -158,7 +172,6 @@ fn of_failure(failure: &Failure) -> Option<&'static str> {
         Failure::NotReady(_) => Some("taskdaemon start --foreground, to see why"),
         Failure::NoQueue(_) => Some("taskdaemon queue list"),
         Failure::Background => Some("taskdaemon start --foreground, or systemctl start taskdaemon"),
-        Failure::Configuration(_) => Some("taskdaemon config check"),
         Failure::Read { .. }
         | Failure::Write { .. }
         | Failure::Time { .. }
@@ -173,6 +186,19 @@ mod tests {
 
     fn refused(status: u16) -> anyhow::Error {
         ClientError::Problem(Box::new(Problem::new(status, "x", "X", "x"))).into()
+    }
+
+    #[test]
+    fn what_the_daemon_told_is_told_in_full() {
+        let causes = vec!["inner".to_owned(), "innermost".to_owned()];
+        let problem = Problem { causes, ..Problem::new(500, "store", "X", "outer") };
+        assert_eq!(message(&ClientError::Problem(Box::new(problem)).into()), "outer: inner: innermost");
+    }
+
+    #[test]
+    fn a_queue_that_drains_may_be_asked_again() {
+        let problem = Problem::new(409, "queue-draining", "X", "x");
+        assert_eq!(code(&ClientError::Problem(Box::new(problem)).into()), Code::TryAgain);
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub fn main() -> ExitCode {
     ended.unwrap_or_else(|error| {
         let code = failure::code(&error);
         if code != Code::Unread {
-            output::failure(&error, failure::hint(&error));
+            output::failure(&failure::message(&error), failure::hint(&error));
         }
         code.into()
     })

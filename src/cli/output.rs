@@ -87,14 +87,15 @@ impl Output {
     }
 }
 
-/// Says something on standard error. Where that is closed there is nobody left to tell.
+/// Says something on standard error, in one write so that it stays whole beside what others say there.
 fn complain(text: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "taskdaemon: {text}");
+    // Where standard error is closed there is nobody left to tell.
+    let _ = io::stderr().lock().write_all(format!("taskdaemon: {text}\n").as_bytes());
 }
 
-/// Says what went wrong, with every cause once, and what to try next.
-pub(super) fn failure(error: &anyhow::Error, hint: Option<&str>) {
-    complain(format_args!("{error:#}"));
+/// Says what went wrong, and what to try next.
+pub(super) fn failure(message: &str, hint: Option<&str>) {
+    complain(message);
     if let Some(hint) = hint {
         complain(format_args!("try: {hint}"));
     }

@@ -36,14 +36,20 @@ impl<'a> Place<'a> {
             return Ok(path.into());
         }
         if self.globals.config.is_some() || MOVERS.iter().any(|name| variable(name).is_some()) {
-            return Ok(self.settings()?.paths.socket);
+            return self.configured_socket();
         }
         let usual = usual_socket(self.mode());
         if usual.exists() {
             return Ok(usual);
         }
         // A configuration that only the daemon may read says nothing to a client.
-        Ok(self.settings().map_or(usual, |settings| settings.paths.socket))
+        Ok(self.configured_socket().unwrap_or(usual))
+    }
+
+    /// Where the configuration says that the daemon listens.
+    fn configured_socket(&self) -> Result<PathBuf, ConfigError> {
+        let variables = std::env::vars_os().collect();
+        Ok(config::load(&environment(self.mode(), variables), &self.flags())?.paths.socket)
     }
 
     /// The whole configuration, as the daemon itself would load it.
@@ -85,12 +91,16 @@ fn usual_socket(mode: Mode) -> PathBuf {
     let names = ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"];
     let variables: BTreeMap<_, _> =
         names.iter().filter_map(|name| Some((OsString::from(name), variable(name)?))).collect();
-    let around = Environment {
+    environment(mode, variables).socket()
+}
+
+/// What is around as far as paths go; to count the cores would take longer than to submit a task.
+fn environment(mode: Mode, variables: BTreeMap<OsString, OsString>) -> Environment {
+    Environment {
         mode,
         uid: nix::unistd::geteuid().as_raw(),
         cores: NonZeroU32::MIN,
         variables,
         root: Path::new("/").to_owned(),
-    };
-    around.socket()
+    }
 }

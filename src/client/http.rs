@@ -58,6 +58,9 @@ impl Connection {
         body: Option<&[u8]>,
         patience: Option<Duration>,
     ) -> Result<Answer> {
+        // What is left of the answer before this one has been read already.
+        self.buffer.drain(..self.taken);
+        self.taken = 0;
         self.deadline = patience.map(|patience| Instant::now() + patience);
         let mut head = format!("{method} {target} HTTP/1.1\r\nhost: taskdaemon\r\n").into_bytes();
         if let Some(body) = body {

@@ -2,6 +2,7 @@
 
 mod crowd;
 mod disk;
+mod cli;
 mod house_rules;
 mod layers;
 mod process;

@@ -37,6 +37,7 @@ pub(crate) enum QueueVerb {
     /// Show one queue
     Show(Named),
     /// Add a queue, or change its limits
+    #[command(visible_alias = "add")]
     Set(QueueSet),
     /// Start nothing more from it; submissions are still taken
     Pause(Named),
@@ -63,7 +64,7 @@ pub(crate) struct QueueSet {
     #[arg(value_name = "QUEUE")]
     pub(crate) name: QueueName,
     /// Slots that its tasks may take at once, or `none` for the host's
-    #[arg(long, value_name = "N", value_parser = parse::limit::<u32>)]
+    #[arg(long, visible_alias = "parallelism", value_name = "N", value_parser = parse::limit::<u32>)]
     pub(crate) slots: Option<parse::Limit<u32>>,
     /// Tasks that have not ended, at most, or `none`
     #[arg(long, value_name = "N", value_parser = parse::limit::<u64>)]
