@@ -188,7 +188,7 @@ impl Runner {
 
     /// Takes one signal; an event for the next one follows at once.
     fn take_signal(&mut self) {
-        match (self.signals.take(), self.leaving) {
+        match (self.signals.next().ok().flatten(), self.leaving) {
             (None, _) => {}
             (Some(libc::SIGCHLD), _) => self.reap(),
             (Some(_), Leaving::No | Leaving::Asked) => {
