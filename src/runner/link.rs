@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 
 use super::attempt::Attempt;
-use super::serve::{LINK, LISTENER, Leaving, Runner};
+use super::leave::Leaving;
+use super::serve::{LINK, LISTENER, Runner};
 use crate::sys::signal;
 use crate::sys::socket;
 use crate::wire::runner::packet::{self, MAX_PACKET_BYTES, Outbox, Packet, Received};

@@ -100,7 +100,11 @@ fn t6_a_damaged_store_is_refused_in_words_and_kept() {
     let queue = fs::read_dir(daemon.state()).unwrap().flatten().map(|entry| entry.path());
     let queue = { queue }.find(|path| path.extension().is_some_and(|end| end == "db")).unwrap();
     let intact = fs::read(&queue).unwrap();
-    for damage in [Vec::new(), intact[..intact.len() / 2].to_vec(), b"not a database, but long enough to look like one".repeat(100)] {
+    for damage in [
+        Vec::new(),
+        intact[..intact.len() / 2].to_vec(),
+        b"not a database, but long enough to look like one".repeat(100),
+    ] {
         fs::write(&queue, &damage).unwrap();
         let output = daemon.run(&["start", "--foreground"]);
         let words = String::from_utf8_lossy(&output.stderr);

@@ -1,8 +1,8 @@
 //! Integration tests: one binary, one module per promise or group of promises.
 
+mod cli;
 mod crowd;
 mod disk;
-mod cli;
 mod house_rules;
 mod layers;
 mod process;
