@@ -1,5 +1,6 @@
 //! Integration tests: one binary, one module per promise or group of promises.
 
+mod api;
 mod crowd;
 mod disk;
 mod cli;
