@@ -62,9 +62,6 @@ impl Connection {
         self.buffer.drain(..self.taken);
         self.taken = 0;
         self.deadline = patience.map(|patience| Instant::now() + patience);
-        // The answer before this one was read to its end.
-        self.buffer.clear();
-        self.taken = 0;
         let mut head = format!("{method} {target} HTTP/1.1\r\nhost: taskdaemon\r\n").into_bytes();
         if let Some(body) = body {
             let length = body.len();
