@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that finds nothing to unwrap has failed")]
 
 mod cli;
+mod api;
 mod crowd;
 mod disk;
 mod house_rules;
