@@ -12,7 +12,7 @@ use crate::wire::api::EventDocument;
 
 /// Does what the options say.
 pub(super) fn run(session: &mut Session<'_>, options: &Events) -> anyhow::Result<ExitCode> {
-    let mut client = session.client()?;
+    let mut client = if options.follow { session.patient_client()? } else { session.client()? };
     if options.follow {
         for event in client.events(options.after, options.task, Patience::Endless)? {
             tell(session, &event?)?;

@@ -15,7 +15,7 @@ const FIRST_GUESS: u64 = 64 << 10;
 
 /// Does what the options say.
 pub(super) fn run(session: &mut Session<'_>, options: &Logs) -> anyhow::Result<ExitCode> {
-    let client = session.client()?;
+    let client = if options.follow { session.patient_client()? } else { session.client()? };
     let request = OutputRequest {
         task: options.id,
         attempt: options.attempt,

@@ -23,6 +23,7 @@ mod manual;
 mod output;
 mod parse;
 mod place;
+mod progress;
 mod queue;
 mod quote;
 mod request;

@@ -1,6 +1,7 @@
 //! What every verb needs: the global options, the two streams, the clock, and the way to the daemon.
 
-use std::time::SystemTime;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 use jiff::tz::TimeZone;
 
@@ -9,8 +10,13 @@ use super::describe::Clock;
 use super::output::Output;
 use super::place::Place;
 use super::table::Look;
-use crate::client::Client;
+use crate::client::{Client, ClientError};
 use crate::task::Timestamp;
+
+/// How long a daemon that died may take to be started again.
+const RETURN: Duration = Duration::from_secs(5);
+/// The pause between two looks meanwhile.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// One run of the program.
 pub(super) struct Session<'a> {
@@ -33,6 +39,25 @@ impl<'a> Session<'a> {
     /// A connection to it.
     pub(super) fn client(&self) -> anyhow::Result<Client> {
         Ok(Client::connect(&self.place().socket()?)?)
+    }
+
+    /// A connection to it, for whoever has time: a daemon that died is given a while to come back.
+    pub(super) fn patient_client(&self) -> anyhow::Result<Client> {
+        let socket = self.place().socket()?;
+        let since = Instant::now();
+        let mut died = false;
+        loop {
+            let error = match Client::connect(&socket) {
+                Ok(client) => return Ok(client),
+                Err(error) => error,
+            };
+            // Only what was there is expected back; the new one removes the socket before it makes its own.
+            died |= matches!(error, ClientError::StaleSocket { .. });
+            if !died || !error.is_absence() || since.elapsed() >= RETURN {
+                return Err(error.into());
+            }
+            thread::sleep(PAUSE);
+        }
     }
 
     /// The present moment.

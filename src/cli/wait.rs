@@ -3,20 +3,19 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
 use super::args::Wait;
 use super::exit::{self, Code};
 use super::failure::Failure;
+use super::progress::Progress;
 use super::session::Session;
 use super::{human, request};
 use crate::client::{Client, ListRequest, Patience};
 use crate::task::{Label, QueueName, State, TaskId};
-use crate::wire::api::{Order, TaskFilter, WaitLine, WaitMode, WaitRequest};
+use crate::wire::api::{Order, TaskFilter, TaskSummary, WaitLine, WaitMode, WaitRequest};
 
 /// Does what the options say.
 pub(super) fn run(session: &mut Session<'_>, options: &Wait) -> anyhow::Result<ExitCode> {
-    let mut client = session.client()?;
+    let mut client = session.patient_client()?;
     let mut request =
         WaitRequest { mode: if options.any { WaitMode::Any } else { WaitMode::All }, ..WaitRequest::default() };
     match options.labels.as_slice() {
@@ -24,7 +23,40 @@ pub(super) fn run(session: &mut Session<'_>, options: &Wait) -> anyhow::Result<E
         [_, _, ..] => request.ids = Some(open_tasks(&mut client, &options.labels, options.queue.as_ref())?),
         labels => request.filter = Some(filter(labels.first(), options.queue.as_ref())),
     }
-    until_ended(session, &client, request, options.deadline)
+    let mut tally = watch(session, &client, request, options.deadline)?;
+    if options.ids.is_empty() {
+        // Whatever a filter finds counts as many, so that the exit status means the same each time.
+        tally.single = None;
+        if let (false, Some(earlier)) = (options.any, failed_earlier(&mut client, options, &tally)?) {
+            session.output.note(format_args!("task {} {} earlier", earlier.id, earlier.state));
+            return Ok(Code::Failure.into());
+        }
+    }
+    tally.verdict(options.deadline)
+}
+
+/// A task with one of the labels that had ended otherwise than well before anybody waited for it.
+///
+/// Otherwise a script that submits under a label and then waits would depend on how fast the tasks are.
+fn failed_earlier(client: &mut Client, options: &Wait, tally: &Tally) -> anyhow::Result<Option<TaskSummary>> {
+    if tally.left.is_some() || tally.failed > 0 {
+        return Ok(None);
+    }
+    for label in &options.labels {
+        let states = State::ALL.into_iter().filter(|state| state.is_ended() && *state != State::Succeeded).collect();
+        let filter = TaskFilter { states, ..filter(Some(label), options.queue.as_ref()) };
+        let mut request = ListRequest { filter, limit: Some(1), ..ListRequest::default() };
+        // A page may be empty before the end.
+        loop {
+            let mut page = client.list(&request)?;
+            match (page.tasks.pop(), page.next) {
+                (Some(task), _) => return Ok(Some(task)),
+                (None, Some(next)) => request.after = Some(next),
+                (None, None) => break,
+            }
+        }
+    }
+    Ok(None)
 }
 
 fn filter(label: Option<&Label>, queue: Option<&QueueName>) -> TaskFilter {
@@ -50,13 +82,23 @@ fn open_tasks(client: &mut Client, labels: &[Label], queue: Option<&QueueName>) 
     Ok(ids)
 }
 
-/// Waits as the request says, across restarts of the daemon; the exit status is that of `wait`.
+/// Waits as the request says; the exit status is that of `wait`.
 pub(super) fn until_ended(
+    session: &mut Session<'_>,
+    client: &Client,
+    request: WaitRequest,
+    deadline: Option<Duration>,
+) -> anyhow::Result<ExitCode> {
+    watch(session, client, request, deadline)?.verdict(deadline)
+}
+
+/// Waits as the request says, across restarts of the daemon, and tells what happens meanwhile.
+fn watch(
     session: &mut Session<'_>,
     client: &Client,
     mut request: WaitRequest,
     deadline: Option<Duration>,
-) -> anyhow::Result<ExitCode> {
+) -> anyhow::Result<Tally> {
     request.timeout_ms = deadline.map(request::millis);
     let mut tally = Tally::new(&request);
     let progress = Progress::new(session.output.has_progress() && tally.is_many());
@@ -69,13 +111,13 @@ pub(super) fn until_ended(
         if let Some(remark) = tally.count(&line) {
             progress.beside(|| session.output.note(&remark));
         }
-        progress.show(&tally);
+        progress.show(tally.all, tally.ended, tally.failed);
     }
     drop(progress);
     if let (true, Some(first), false) = (tally.any, tally.first, session.output.is_json()) {
         session.output.line(first.0)?;
     }
-    tally.verdict(deadline)
+    Ok(tally)
 }
 
 /// What has become of the tasks so far.
@@ -139,42 +181,6 @@ impl Tally {
             (Some(_) | None, _) if self.failed > 0 => Ok(Code::Failure.into()),
             (Some(_) | None, _) => Ok(Code::Success.into()),
         }
-    }
-}
-
-/// A bar on standard error, for people who wait for many tasks.
-struct Progress(ProgressBar);
-
-impl Progress {
-    fn new(visible: bool) -> Self {
-        if !visible {
-            return Self(ProgressBar::hidden());
-        }
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        // The template is a constant; were it wrong, the usual one would do.
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos} of {len} tasks, {elapsed}{msg}") {
-            bar.set_style(style);
-        }
-        Self(bar)
-    }
-
-    fn show(&self, tally: &Tally) {
-        self.0.set_length(tally.all.try_into().unwrap_or(u64::MAX));
-        self.0.set_position(tally.ended.try_into().unwrap_or(u64::MAX));
-        if tally.failed > 0 {
-            self.0.set_message(format!(", {} not succeeded", tally.failed));
-        }
-    }
-
-    /// Lets something be printed without tearing the bar.
-    fn beside(&self, print: impl FnOnce()) {
-        self.0.suspend(print);
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
     }
 }
 

@@ -18,14 +18,16 @@ Examples:
 
 Exit status for one task: its own; 128 + n if signal n ended it, 124 if it timed out, 143 if it was \
 cancelled, 75 if it was interrupted, 126 or 127 if it could not be started. For several tasks: 0 if all \
-succeeded, else 1. With --any: that of the first. 79 if the deadline passed. \
+succeeded, else 1. With --any: that of the first. 79 if the deadline passed.
+
 With --label, --queue or --all it waits for the tasks that have not ended at that moment; if there are \
-none, that is a success.";
+none, that is a success. With --label a task that ended otherwise than well before counts as well, so that a \
+script may submit under a label of its own and then wait: whatever was quick is not missed.";
 
 pub(super) const SHOW_EXAMPLES: &str = "\
 Examples:
   taskdaemon show 7
-  taskdaemon show --json 7 | jq .attempts
+  taskdaemon show --json 7 | jq .history
 
 Values of variables whose names look like secrets are not shown.";
 
