@@ -48,24 +48,26 @@ impl Source {
     }
 
     /// The next signal that came; `None` where there is none.
-    #[must_use]
-    pub fn take(&self) -> Option<Signal> {
-        while let Some(number) = self.0.take() {
+    ///
+    /// # Errors
+    /// See signalfd(2).
+    pub fn next(&self) -> io::Result<Option<Signal>> {
+        while let Some(number) = self.0.next()? {
             if let Some((_, signal)) = KNOWN.iter().find(|(known, _)| *known == number) {
-                return Some(*signal);
+                return Ok(Some(*signal));
             }
         }
-        None
+        Ok(None)
     }
 
     /// Waits for the next signal; `None` where none came in time.
     ///
     /// # Errors
-    /// See poll(2).
+    /// See poll(2) and signalfd(2).
     pub fn wait(&self, time: Duration) -> io::Result<Option<Signal>> {
         let deadline = Instant::now() + time;
         loop {
-            match self.take() {
+            match self.next()? {
                 Some(signal) => return Ok(Some(signal)),
                 None if readable(self, deadline)? => {}
                 None => return Ok(None),
@@ -94,7 +96,7 @@ mod tests {
         // A thread of its own, because the block stays with it.
         let thread = thread::spawn(|| {
             let source = Source::new(&block_all().unwrap()).unwrap();
-            assert_eq!(source.take(), None);
+            assert_eq!(source.next().unwrap(), None);
             assert_eq!(source.wait(Duration::from_millis(1)).unwrap(), None);
             for (number, signal) in KNOWN {
                 raise(Number::try_from(number).unwrap()).unwrap();
@@ -102,7 +104,7 @@ mod tests {
             }
             raise(Number::SIGHUP).unwrap();
             raise(Number::SIGTERM).unwrap();
-            let mut both = [source.take(), source.take()];
+            let mut both = [source.next().unwrap(), source.next().unwrap()];
             both.sort_by_key(|signal| *signal != Some(Signal::Reload));
             assert_eq!(both, [Some(Signal::Reload), Some(Signal::Terminate)]);
         });

@@ -1,8 +1,8 @@
 //! Integration tests: one binary, one module per promise or group of promises.
 #![allow(clippy::unwrap_used, reason = "a test that finds nothing to unwrap has failed")]
 
-mod cli;
 mod api;
+mod cli;
 mod crowd;
 mod disk;
 mod house_rules;
