@@ -4,6 +4,8 @@
 //! see it; the yardsticks (a bare `true`, `xargs -P`, a plain `posix_spawn` loop, a durable append) are
 //! taken in the same run, interleaved where it matters, because machines are shared and noisy.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "figures are for people")]
+
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};

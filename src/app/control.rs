@@ -1,6 +1,6 @@
 //! The main loop: signals, reloads and ends, one at a time.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
@@ -62,10 +62,7 @@ impl Inbox {
     fn next(&self, deadline: Option<Instant>) -> Option<Notice> {
         match deadline {
             None => self.notices.recv().ok(),
-            Some(deadline) => match self.notices.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(notice) => Some(notice),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-            },
+            Some(deadline) => self.notices.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok(),
         }
     }
 }

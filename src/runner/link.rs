@@ -1,16 +1,17 @@
 //! The runner's end of the socket: one daemon at a time, read to its end.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 
 use super::attempt::Attempt;
-use super::serve::{LINK, LISTENER, Leaving, Runner};
+use super::leave::Leaving;
+use super::serve::{LINK, LISTENER, Runner};
 use crate::sys::signal;
 use crate::sys::socket;
-use crate::wire::runner::packet::{self, MAX_PACKET_BYTES, Packet, Received};
+use crate::wire::runner::packet::{self, MAX_PACKET_BYTES, Outbox, Packet, Received};
 use crate::wire::runner::{Cause, FromRunner, OLDEST, ToRunner, VERSION, Welcome};
 
 /// Messages per packet: what is small travels together when much happens at once.
@@ -28,9 +29,9 @@ pub(super) struct Link {
     phase: Phase,
     /// Until when the next daemon waits for one that says nothing.
     pub(super) patience: Option<Instant>,
-    outgoing: Vec<FromRunner>,
-    /// A packet that the socket had no room for.
-    waiting: Option<Packet>,
+    /// What is said at the end of this round.
+    words: Vec<FromRunner>,
+    outbox: Outbox,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +53,8 @@ impl Runner {
         }
         let buffer = vec![0; MAX_PACKET_BYTES];
         let patience = Some(Instant::now() + SILENCE);
-        let (outgoing, waiting) = (Vec::new(), None);
-        self.link = Some(Link { socket, peer, buffer, phase: Phase::Silent, patience, outgoing, waiting });
+        let (words, outbox) = (Vec::new(), Outbox::default());
+        self.link = Some(Link { socket, peer, buffer, phase: Phase::Silent, patience, words, outbox });
         self.listen(EpollFlags::empty());
     }
 
@@ -147,13 +148,13 @@ impl Runner {
         let Some(link) = &mut self.link else { return };
         link.phase = Phase::Greeted;
         link.patience = None;
-        link.outgoing = vec![message];
+        link.words = vec![message];
     }
 
     /// Has `message` sent at the end of this round, if a daemon listens.
     pub(super) fn say(&mut self, message: FromRunner) {
         match &mut self.link {
-            Some(link) if link.phase == Phase::Greeted => link.outgoing.push(message),
+            Some(link) if link.phase == Phase::Greeted => link.words.push(message),
             // The next daemon reads it from the table.
             Some(_) | None => {}
         }
@@ -162,42 +163,28 @@ impl Runner {
     /// Sends what was said; what the socket has no room for follows when it has.
     pub(super) fn tell(&mut self) {
         let Some(link) = &mut self.link else { return };
-        if link.phase != Phase::Greeted || (link.outgoing.is_empty() && link.waiting.is_none()) {
+        if link.words.is_empty() && link.outbox.is_empty() {
             return;
         }
-        let waited = link.waiting.is_some();
-        let result = link.send_all();
-        let waits = link.waiting.is_some();
-        if waits != waited {
-            let events = if waits { EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN };
-            // Cannot fail: the socket is in the epoll, and changing it needs no memory.
-            let _ = self.epoll.modify(&link.socket, &mut EpollEvent::new(events, LINK));
-        }
-        if result.is_err() {
-            link.phase = Phase::Deaf;
+        let idle = link.outbox.is_empty();
+        match link.send() {
+            Ok(sent) if sent == idle => {}
+            Ok(sent) => {
+                let events = if sent { EpollFlags::EPOLLIN } else { EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT };
+                // Cannot fail: the socket is in the epoll, and changing it needs no memory.
+                let _ = self.epoll.modify(&link.socket, &mut EpollEvent::new(events, LINK));
+            }
+            Err(_) => link.phase = Phase::Deaf,
         }
     }
 }
 
 impl Link {
-    fn send_all(&mut self) -> io::Result<()> {
-        loop {
-            let packet = match self.waiting.take() {
-                Some(packet) => packet,
-                None if self.outgoing.is_empty() => return Ok(()),
-                None => {
-                    let count = self.outgoing.len().min(BATCH);
-                    Packet::new(&self.outgoing.drain(..count).collect::<Vec<_>>(), Vec::new())?
-                }
-            };
-            match packet.send(self.socket.as_fd()) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.waiting = Some(packet);
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
-            }
+    /// Sends what there is room for; true once nothing waits.
+    fn send(&mut self) -> io::Result<bool> {
+        for words in std::mem::take(&mut self.words).chunks(BATCH) {
+            self.outbox.push(Packet::new(words, Vec::new())?);
         }
+        self.outbox.flush(&self.socket)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`serve`] is all that others see. Inside, [`serve`](serve::Runner) is the loop, `link` speaks with the
 //! daemon, `attempt` is what runs, `spawn` starts, `output` moves what tasks write, `reap` collects ends,
-//! `strays` finds what detached, `stop` ends what runs, `sweep` ends what a dead runner left.
+//! `strays` finds what detached, `stop` ends what runs, `sweep` ends what a dead runner left, `leave` ends the runner.
 //!
 //! The rules:
 //! - Whatever runs goes on when the daemon goes away, and its end is kept until a daemon acknowledges it.
@@ -19,6 +19,7 @@
 //! It must not know queues, retries, the store, the configuration or who submitted what.
 
 mod attempt;
+mod leave;
 mod link;
 mod output;
 mod reap;

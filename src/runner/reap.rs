@@ -1,13 +1,14 @@
 //! The end of processes: main ones, and what they left.
 
 use std::collections::BTreeSet;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use super::attempt::{Serial, Stage};
 use super::serve::Runner;
 use crate::sys::clock;
 use crate::sys::process::{self, Collected, Exit};
-use crate::wire::runner::{Cause, End, Usage};
+use crate::wire::runner::{Cause, End, Ended, FromRunner, Usage};
 
 /// A process that is executing just now hides its environment; so long until the next look.
 const DOUBT: Duration = Duration::from_millis(10);
@@ -73,6 +74,24 @@ impl Runner {
             Stage::Running | Stage::Stopping { .. } | Stage::Killed { .. } => {
                 self.look_for_strays(BTreeSet::from([serial]));
             }
+        }
+    }
+
+    /// Keeps an end until it is acknowledged, and tells it.
+    pub(super) fn settle_end(&mut self, ended: Ended) {
+        self.ended.insert(ended.key, ended.clone());
+        self.say(FromRunner::Ended(ended));
+    }
+
+    /// Closes the books of an attempt that has ended.
+    pub(super) fn finish(&mut self, serial: Serial) {
+        let Some(mut attempt) = self.attempts.remove(&serial) else { return };
+        attempt.output.finish(self.null.as_fd());
+        for owner in self.strays.values_mut() {
+            owner.take_if(|owner| *owner == serial);
+        }
+        if let Some(ended) = attempt.report() {
+            self.settle_end(ended);
         }
     }
 }

@@ -10,15 +10,14 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 
 use super::Error;
 use super::attempt::{Attempt, Serial};
+use super::leave::Leaving;
 use super::link::Link;
-use super::output::Output;
-use super::spawn::{self, Surroundings};
 use super::sweep::Sweeping;
+use crate::sys::fd;
 use crate::sys::process::{self, Starter};
 use crate::sys::procfs::{self, Orphans};
 use crate::sys::signal::{self, Signals};
-use crate::sys::{clock, fd};
-use crate::wire::runner::{Cause, End, Ended, FromRunner, Key, Running, Spawn, Usage};
+use crate::wire::runner::{Ended, Key};
 
 /// Tokens of the runner's own descriptors; larger ones are attempts' serials.
 pub(super) const LISTENER: u64 = 0;
@@ -26,21 +25,6 @@ pub(super) const LINK: u64 = 1;
 const SIGNALS: u64 = 2;
 pub(super) const SWEEP: u64 = 3;
 const FIRST_SERIAL: Serial = 16;
-
-/// How long an ended runner waits for its last reports to be acknowledged.
-const LAST_WORDS: Duration = Duration::from_secs(5);
-
-/// Whether the runner is to go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Leaving {
-    No,
-    /// The daemon said so; the next daemon may keep it.
-    Asked,
-    /// By SIGTERM. `by` is set once nothing runs any more.
-    Terminated {
-        by: Option<Instant>,
-    },
-}
 
 /// Everything that the runner knows.
 #[derive(Debug)]
@@ -50,15 +34,15 @@ pub(super) struct Runner {
     pub(super) daemon_uid: u32,
     pub(super) listener: OwnedFd,
     pub(super) epoll: Epoll,
-    signals: Signals,
-    starter: Starter,
-    null: OwnedFd,
-    open_files: (u64, u64),
+    pub(super) signals: Signals,
+    pub(super) starter: Starter,
+    pub(super) null: OwnedFd,
+    pub(super) open_files: (u64, u64),
     pub(super) link: Option<Link>,
     /// The identity of the daemon that spoke last.
     pub(super) instance: String,
     pub(super) attempts: BTreeMap<Serial, Attempt>,
-    next_serial: Serial,
+    pub(super) next_serial: Serial,
     /// What ended and is not acknowledged.
     pub(super) ended: BTreeMap<Key, Ended>,
     pub(super) orphans: Orphans,
@@ -172,114 +156,14 @@ impl Runner {
         }
     }
 
-    fn may_leave(&mut self, now: Instant) -> bool {
-        if !self.attempts.is_empty() || self.sweeping.is_some() {
-            return false;
-        }
-        match &mut self.leaving {
-            Leaving::No => false,
-            Leaving::Asked => self.ended.is_empty(),
-            Leaving::Terminated { by } => {
-                let by = *by.get_or_insert(now + LAST_WORDS);
-                self.ended.is_empty() || self.link.is_none() || by <= now
-            }
-        }
-    }
-
-    /// Takes one signal; an event for the next one follows at once.
-    fn take_signal(&mut self) {
-        match (self.signals.take(), self.leaving) {
-            (None, _) => {}
-            (Some(libc::SIGCHLD), _) => self.reap(),
-            (Some(_), Leaving::No | Leaving::Asked) => {
-                self.leaving = Leaving::Terminated { by: None };
-                self.drain();
-            }
-            // A second one will not wait.
-            (Some(_), Leaving::Terminated { .. }) => self.serials().into_iter().for_each(|serial| self.kill(serial)),
-        }
-    }
-
-    fn serials(&self) -> Vec<Serial> {
-        self.attempts.keys().copied().collect()
-    }
-
     /// The attempt of that name, if it runs. A walk: the table is no longer than what runs at once.
     pub(super) fn find(&self, key: Key) -> Option<Serial> {
         self.attempts.iter().find(|(_, attempt)| attempt.running.key == key).map(|(serial, _)| *serial)
-    }
-
-    fn drain(&mut self) {
-        for serial in self.serials() {
-            self.stop_its_way(serial, Cause::Drained);
-        }
     }
 
     fn pump(&mut self, serial: Serial) {
         let Some(attempt) = self.attempts.get_mut(&serial) else { return };
         // The rest is taken when the loop comes round again; a closed pipe leaves the epoll by itself.
         attempt.output.pump(self.null.as_fd());
-    }
-
-    /// Starts an attempt, unless it is known.
-    pub(super) fn spawn(&mut self, spawn: &Spawn, descriptors: Vec<OwnedFd>) {
-        // While it leaves it starts nothing: whoever runs next will be asked again.
-        let leaves = matches!(self.leaving, Leaving::Terminated { .. });
-        if leaves || self.find(spawn.key).is_some() || self.ended.contains_key(&spawn.key) {
-            return;
-        }
-        let started_at_us = clock::now_us();
-        match self.start(spawn, descriptors, started_at_us) {
-            Ok(running) => self.say(FromRunner::Started(running)),
-            Err(end) => self.settle_end(Ended {
-                key: spawn.key,
-                end,
-                cause: Cause::Itself,
-                started_at_us,
-                ended_at_us: clock::now_us(),
-                usage: Usage::default(),
-                output_bytes: 0,
-                dropped_bytes: 0,
-            }),
-        }
-    }
-
-    fn start(&mut self, spawn: &Spawn, descriptors: Vec<OwnedFd>, started_at_us: i64) -> Result<Running, End> {
-        let missing = || spawn::exhausted(io::Error::from_raw_os_error(libc::EBADF));
-        let mut descriptors = descriptors.into_iter();
-        let file = descriptors.next().ok_or_else(missing)?;
-        let input = if spawn.has_input { Some(descriptors.next().ok_or_else(missing)?) } else { None };
-        let (pipe, writer) = fd::pipe().map_err(spawn::exhausted)?;
-        self.watch(&pipe, self.next_serial).map_err(spawn::exhausted)?;
-        let around = Surroundings {
-            instance: &self.instance,
-            input: input.as_ref().unwrap_or(&self.null).as_fd(),
-            output: writer.as_fd(),
-            open_files: self.open_files,
-        };
-        let started = spawn::start(&mut self.starter, spawn, &around)?;
-        let running = Running { key: spawn.key, pid: started.pid, start_ticks: started.start_ticks, started_at_us };
-        let output = Output::new(pipe, file, spawn.output_cap_bytes);
-        self.attempts.insert(self.next_serial, Attempt::new(spawn, running, output, Instant::now()));
-        self.next_serial += 1;
-        Ok(running)
-    }
-
-    /// Keeps an end until it is acknowledged, and tells it.
-    pub(super) fn settle_end(&mut self, ended: Ended) {
-        self.ended.insert(ended.key, ended.clone());
-        self.say(FromRunner::Ended(ended));
-    }
-
-    /// Closes the books of an attempt that has ended.
-    pub(super) fn finish(&mut self, serial: Serial) {
-        let Some(mut attempt) = self.attempts.remove(&serial) else { return };
-        attempt.output.finish(self.null.as_fd());
-        for owner in self.strays.values_mut() {
-            owner.take_if(|owner| *owner == serial);
-        }
-        if let Some(ended) = attempt.report() {
-            self.settle_end(ended);
-        }
     }
 }

@@ -65,9 +65,12 @@ impl Signals {
     }
 
     /// The number of the next one that came; `None` where there is none.
-    #[must_use]
-    pub fn take(&self) -> Option<i32> {
-        i32::try_from(self.0.read_signal().ok()??.ssi_signo).ok()
+    ///
+    /// # Errors
+    /// See signalfd(2).
+    pub fn next(&self) -> io::Result<Option<i32>> {
+        let info = self.0.read_signal()?;
+        Ok(info.map(|info| i32::try_from(info.ssi_signo).unwrap_or(0)))
     }
 }
 

@@ -135,7 +135,9 @@ fn t7_logs_print_bytes_attempts_and_tails() {
 #[test]
 fn t7_what_does_not_exist_has_an_exit_status_of_its_own() {
     let daemon = Daemon::new();
-    for verb in [&["show", "99"][..], &["logs", "99"], &["wait", "99"], &["cancel", "99"], &["queue", "show", "nowhere"]] {
+    for verb in
+        [&["show", "99"][..], &["logs", "99"], &["wait", "99"], &["cancel", "99"], &["queue", "show", "nowhere"]]
+    {
         let output = daemon.run(verb);
         assert_eq!(code(&output), Some(66), "{verb:?}: {}", words(&output.stderr));
         assert!(words(&output.stderr).starts_with("taskdaemon: "));

@@ -74,7 +74,8 @@ fn c1_two_hundred_clients_are_served_beside_a_slow_and_an_endless_one() {
 fn follow(daemon: &Daemon, id: &str) {
     let mut stream = UnixStream::connect(daemon.socket()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    write!(stream, "GET /v1/tasks/{id}/output?follow=true HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
+    write!(stream, "GET /v1/tasks/{id}/output?follow=true HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
@@ -99,7 +100,7 @@ fn c1_bad_requests_get_a_reason_never_a_dropped_connection() {
     let daemon = Daemon::new();
     for (method, path, body, code) in [
         ("POST", "/v1/tasks", "{", 400),
-        ("POST", "/v1/tasks", r#"{"tasks":[{"command":["true"],"directory":"/","colour":"red"}]}"#, 400),
+        ("POST", "/v1/tasks", r#"{"tasks":[{"command":["true"],"directory":"/","colour":"red"}]}"#, 422),
         ("POST", "/v1/tasks", r#"{"tasks":[{"command":[],"directory":"/"}]}"#, 422),
         ("POST", "/v1/tasks", r#"{"tasks":[{"command":["true"],"directory":"relative"}]}"#, 422),
         ("GET", "/v1/tasks/999999", "", 404),

@@ -55,7 +55,7 @@ fn t8_a_full_disk_stops_intake_in_words_and_loses_nothing() {
         daemon.wait_state(id, "succeeded");
     }
     daemon.wait_state(&running, "failed");
-    assert_eq!(daemon.task(&running)["attempts"][0]["outcome"]["code"], 5);
+    assert_eq!(daemon.task(&running)["history"][0]["outcome"]["code"], 5);
 }
 
 #[test]
@@ -77,19 +77,18 @@ fn t8_ends_that_could_not_be_written_are_written_once_there_is_room() {
     let refused = daemon.run(&["submit", "--", "true"]);
     assert_eq!(refused.status.code(), Some(75), "{}", String::from_utf8_lossy(&refused.stderr));
     fs::write(flag, "").unwrap();
-    let queued = eventually("both ended", || {
+    eventually("both ended", || {
         let running = fs::read_dir("/proc").unwrap().flatten().any(|entry| {
             fs::read(entry.path().join("cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(&script))
         });
         (!running).then_some(())
     });
-    let () = queued;
     fs::remove_file(ballast).unwrap();
     for id in &ids {
         daemon.wait_state(id, "failed");
-        assert_eq!(daemon.task(id)["attempts"][0]["outcome"]["code"], 6);
+        assert_eq!(daemon.task(id)["history"][0]["outcome"]["code"], 6);
     }
-    let () = eventually("intake opens again", || daemon.run(&["submit", "--", "true"]).status.success().then_some(()));
+    eventually("intake opens again", || daemon.run(&["submit", "--", "true"]).status.success().then_some(()));
 }
 
 #[test]
@@ -100,7 +99,11 @@ fn t6_a_damaged_store_is_refused_in_words_and_kept() {
     let queue = fs::read_dir(daemon.state()).unwrap().flatten().map(|entry| entry.path());
     let queue = { queue }.find(|path| path.extension().is_some_and(|end| end == "db")).unwrap();
     let intact = fs::read(&queue).unwrap();
-    for damage in [Vec::new(), intact[..intact.len() / 2].to_vec(), b"not a database, but long enough to look like one".repeat(100)] {
+    for damage in [
+        Vec::new(),
+        intact[..intact.len() / 2].to_vec(),
+        b"not a database, but long enough to look like one".repeat(100),
+    ] {
         fs::write(&queue, &damage).unwrap();
         let output = daemon.run(&["start", "--foreground"]);
         let words = String::from_utf8_lossy(&output.stderr);

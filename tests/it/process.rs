@@ -42,7 +42,7 @@ fn d5_stop_ends_the_daemon_and_its_runner_and_what_ran_runs_again() {
     daemon.start();
     daemon.wait_state(&id, "running");
     let task = daemon.task(&id);
-    assert_eq!(task["attempts"][0]["outcome"]["how"], "interrupted", "{task}");
+    assert_eq!(task["history"][0]["outcome"]["how"], "interrupted", "{task}");
     daemon.ok(&["cancel", &id]);
 }
 
@@ -127,8 +127,10 @@ fn t6_clients_that_wait_and_follow_outlive_a_restart_of_the_daemon() {
     let script = format!("echo one; until test -e {}; do sleep 0.01; done; echo two; exit 3", flag.display());
     let id = daemon.submit(&["--", "sh", "-c", &script]);
     daemon.wait_state(&id, "running");
+    let alone = daemon.open_sockets();
     let mut waiting = daemon.command(&["wait", &id]).stdout(Stdio::null()).spawn().unwrap();
     let following = daemon.command(&["logs", "-f", &id]).stdout(Stdio::piped()).spawn().unwrap();
+    eventually("both are connected", || (daemon.open_sockets() >= alone + 2).then_some(()));
     daemon.kill();
     daemon.start();
     fs::write(flag, "").unwrap();

@@ -46,7 +46,12 @@ fn t3_a_dependent_task_waits_for_success_and_is_cancelled_by_failure() {
     assert_eq!(daemon.task_state(&after_good), "waiting");
     daemon.ok(&["queue", "resume", "default"]);
     daemon.run(&["wait", "--all"]);
-    for (id, state) in [(&after_good, "succeeded"), (&after_both, "succeeded"), (&after_bad, "cancelled"), (&after_cancelled, "cancelled")] {
+    for (id, state) in [
+        (&after_good, "succeeded"),
+        (&after_both, "succeeded"),
+        (&after_bad, "cancelled"),
+        (&after_cancelled, "cancelled"),
+    ] {
         assert_eq!(daemon.task_state(id), state);
     }
     assert!(daemon.ok(&["show", &after_bad]).contains(&format!("task {bad}")), "the reason names the task");
@@ -60,17 +65,18 @@ fn t3_a_failed_task_is_retried_with_growing_delays_until_it_succeeds() {
     let script = format!("echo x >>{0}; test $(wc -l <{0}) -ge 3", daemon.path("ledger").display());
     let id = daemon.submit(&["--retries", "5", "--retry-delay", "50ms", "--", "sh", "-c", &script]);
     assert_eq!(daemon.run(&["wait", &id]).status.code(), Some(0));
-    assert_eq!(daemon.task(&id)["attempts"].as_array().unwrap().len(), 3);
+    assert_eq!(daemon.task(&id)["history"].as_array().unwrap().len(), 3);
 }
 
 #[test]
 fn t3_retries_end_at_their_limit() {
     let daemon = Daemon::new();
-    let output = daemon.run(&["submit", "--wait", "--retries", "2", "--retry-delay", "1ms", "--", "sh", "-c", "exit 42"]);
+    let output =
+        daemon.run(&["submit", "--wait", "--retries", "2", "--retry-delay", "1ms", "--", "sh", "-c", "exit 42"]);
     assert_eq!(output.status.code(), Some(42));
     let tasks = daemon.get("/v1/tasks");
     let id = tasks["tasks"][0]["id"].to_string();
-    assert_eq!(daemon.task(&id)["attempts"].as_array().unwrap().len(), 3);
+    assert_eq!(daemon.task(&id)["history"].as_array().unwrap().len(), 3);
 }
 
 #[test]
@@ -92,7 +98,7 @@ fn t3_a_delayed_task_waits_for_its_time_across_a_restart() {
     daemon.start();
     daemon.wait_state(&id, "succeeded");
     let task = daemon.task(&id);
-    assert!(task["attempts"][0]["claimed_at"].as_str() >= task["due"].as_str(), "{task}");
+    assert!(task["history"][0]["claimed_at"].as_str() >= task["due"].as_str(), "{task}");
 }
 
 #[test]
@@ -134,13 +140,16 @@ fn t4_an_unknown_queue_is_refused_and_the_known_ones_are_named() {
 
 #[test]
 fn t4_the_breaker_opens_after_failures_in_a_row_probes_and_closes_by_itself() {
-    let daemon = Daemon::with("host:\n  slots: 1\nqueues:\n  fragile:\n    breaker:\n      failures: 3\n      cooldown: 300ms\n");
+    let daemon =
+        Daemon::with("host:\n  slots: 1\nqueues:\n  fragile:\n    breaker:\n      failures: 3\n      cooldown: 1s\n");
     let healed = daemon.path("healed");
     let script = format!("test -e {}", healed.display());
     for _ in 0..6 {
         daemon.submit(&["--queue", "fragile", "--", "sh", "-c", &script]);
     }
-    let state = || daemon.get("/v1/queues")["queues"].as_array().unwrap().iter().find(|q| q["name"] == "fragile").unwrap()["breaker"]["state"].clone();
+    let state = || {
+        daemon.get("/v1/queues")["queues"].as_array().unwrap().iter().find(|q| q["name"] == "fragile").unwrap()["breaker"]["state"].clone()
+    };
     eventually("the breaker opens", || (state() == "open").then_some(()));
     fs::write(healed, "").unwrap();
     eventually("the breaker closes", || (state() == "closed").then_some(()));
@@ -195,7 +204,8 @@ fn t11_a_heavy_task_takes_its_slots() {
 fn t10_a_recurring_task_runs_again_and_survives_a_restart() {
     let mut daemon = Daemon::new();
     let note = note(&daemon, "tick");
-    let arguments: Vec<&str> = ["schedule", "add", "tick", "--every", "1s"].into_iter().chain(note.iter().map(String::as_str)).collect();
+    let arguments: Vec<&str> =
+        ["schedule", "add", "tick", "--every", "1s"].into_iter().chain(note.iter().map(String::as_str)).collect();
     daemon.ok(&arguments);
     eventually("two runs", || (ledger(&daemon).len() >= 2).then_some(()));
     daemon.kill_both();
@@ -217,7 +227,7 @@ fn t7_hold_release_retry_rm_and_prune_do_what_they_say() {
     assert!(!daemon.run(&["hold", &id]).status.success());
     daemon.ok(&["retry", &id]);
     daemon.ok(&["wait", &id]);
-    assert_eq!(daemon.task(&id)["attempts"].as_array().unwrap().len(), 2);
+    assert_eq!(daemon.task(&id)["history"].as_array().unwrap().len(), 2);
     assert_eq!(daemon.ok(&["logs", &id]), "out");
     daemon.ok(&["rm", &id]);
     assert_eq!(daemon.http("GET", &format!("/v1/tasks/{id}"), "").0, 404);

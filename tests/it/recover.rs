@@ -84,7 +84,7 @@ fn t6_kills_of_daemon_and_runner_interrupt_what_ran_and_it_runs_again() {
         }
         again += 1;
         let task = daemon.task(&id.to_string());
-        let attempts = task["attempts"].as_array().unwrap();
+        let attempts = task["history"].as_array().unwrap();
         let (last, cut_off) = attempts.split_last().unwrap();
         assert_eq!(last["outcome"]["how"], "exited");
         assert!(cut_off.iter().all(|attempt| attempt["outcome"]["how"] == "interrupted"), "{task}");
@@ -100,15 +100,15 @@ fn t6_a_task_goes_on_while_the_daemon_is_away_and_its_end_is_taken_over() {
     let script = format!("until test -e {}; do sleep 0.01; done; exit 7", go_on.display());
     let long = daemon.submit(&["--", "/bin/sh", "-c", &script]);
     daemon.wait_state(&long, "running");
-    let pid = daemon.task(&long)["attempts"][0]["pid"].clone();
+    let pid = daemon.task(&long)["history"][0]["pid"].clone();
     daemon.kill();
     fs::write(&go_on, "").unwrap();
     daemon.start();
     daemon.wait_state(&long, "failed");
     let task = daemon.task(&long);
-    assert_eq!(task["attempts"].as_array().unwrap().len(), 1, "{task}");
-    assert_eq!(task["attempts"][0]["outcome"]["code"], 7);
-    assert!(pid.is_null() || pid == task["attempts"][0]["pid"]);
+    assert_eq!(task["history"].as_array().unwrap().len(), 1, "{task}");
+    assert_eq!(task["history"][0]["outcome"]["code"], 7);
+    assert!(pid.is_null() || pid == task["history"][0]["pid"]);
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn t6_what_a_dead_runner_left_behind_is_ended_before_the_task_runs_again() {
     assert_ne!(first, second);
     assert!(!alive(first), "the first run was ended before the second began");
     let task = daemon.task(&id);
-    assert_eq!(task["attempts"][0]["outcome"]["how"], "interrupted", "{task}");
+    assert_eq!(task["history"][0]["outcome"]["how"], "interrupted", "{task}");
     assert_eq!(task["state"], "running");
 }
 

@@ -135,6 +135,13 @@ impl Daemon {
         })
     }
 
+    /// How many sockets the daemon has open.
+    pub fn open_sockets(&self) -> usize {
+        let descriptors = fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the daemon's descriptors").flatten();
+        let targets = descriptors.filter_map(|entry| fs::read_link(entry.path()).ok());
+        targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
+    }
+
     /// Sends the daemon a signal.
     pub fn signal(&self, signal: i32) {
         kill(self.pid(), signal);
@@ -260,7 +267,9 @@ impl Drop for Daemon {
 /// Ends what a test left behind: every process that works in the test's directory or has it in its environment.
 fn end_everything_below(directory: &Path) {
     let mark = format!("TASKDAEMON_RUNTIME_DIRECTORY={}", directory.join("run").display());
-    let within = |link: &str, entry: &fs::DirEntry| fs::read_link(entry.path().join(link)).is_ok_and(|at| at.starts_with(directory));
+    let within = |link: &str, entry: &fs::DirEntry| {
+        fs::read_link(entry.path().join(link)).is_ok_and(|at| at.starts_with(directory))
+    };
     for entry in fs::read_dir("/proc").expect("/proc").flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
         let environment = fs::read(entry.path().join("environ")).unwrap_or_default();

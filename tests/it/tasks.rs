@@ -68,7 +68,9 @@ fn t12_secrets_are_shown_nowhere_and_state_is_its_owners_alone() {
     let daemon = Daemon::new();
     let id = daemon.submit(&["--env", "API_TOKEN=hunter2hunter2", "--", "true"]);
     daemon.wait_state(&id, "succeeded");
-    for arguments in [&["list"][..], &["show", &id], &["show", &id, "--json"], &["list", "--json"], &["events", "--json"]] {
+    for arguments in
+        [&["list"][..], &["show", &id], &["show", &id, "--json"], &["list", "--json"], &["events", "--json"]]
+    {
         assert!(!daemon.ok(arguments).contains("hunter2"), "{arguments:?}");
     }
     assert!(!daemon.log().contains("hunter2"));
@@ -97,9 +99,9 @@ fn t8_output_past_the_cap_is_dropped_and_said_and_the_task_goes_on() {
     let output = daemon.run(&["submit", "--wait", "--output-cap", "1M", "--", "sh", "-c", &script]);
     assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
     let cost = daemon.get("/v1/tasks")["tasks"][0]["id"].to_string();
-    let attempt = daemon.task(&cost)["attempts"][0].clone();
-    assert_eq!(attempt["output_bytes"], 1 << 20, "{attempt}");
-    assert_eq!(attempt["dropped_bytes"], (megabytes << 20) + 5 - (1 << 20));
+    let attempt = daemon.task(&cost)["history"][0].clone();
+    assert_eq!(attempt["cost"]["output_bytes"], 1 << 20, "{attempt}");
+    assert_eq!(attempt["cost"]["dropped_bytes"], (megabytes << 20) + 5 - (1 << 20));
     let logs = daemon.run(&["logs", &cost]);
     assert_eq!(logs.stdout.len(), 1 << 20);
     assert!(!logs.stderr.is_empty(), "that something is missing is said");
@@ -115,8 +117,22 @@ fn t13_a_task_holds_no_descriptor_but_its_three() {
 fn t3_limits_nice_and_signals_are_set_as_asked() {
     let daemon = Daemon::new();
     let told = daemon.submit(&[
-        "--follow", "--nice", "5", "--limit-files", "77", "--limit-cpu", "9", "--limit-file-size", "1M",
-        "--limit-memory", "4G", "--limit-processes", "5000", "--", "sh", "-c",
+        "--follow",
+        "--nice",
+        "5",
+        "--limit-files",
+        "77",
+        "--limit-cpu",
+        "9",
+        "--limit-file-size",
+        "1M",
+        "--limit-memory",
+        "4G",
+        "--limit-processes",
+        "5000",
+        "--",
+        "sh",
+        "-c",
         "nice; ulimit -n; ulimit -t; ulimit -f; ulimit -v; grep -E 'Sig(Blk|Ign)' /proc/self/status",
     ]);
     let zero = "0000000000000000";
@@ -160,7 +176,8 @@ fn t3_a_timeout_ends_a_task_that_ignores_term() {
 fn t5_cancelling_ends_what_detached_too() {
     let daemon = Daemon::new();
     let pids = daemon.path("pids");
-    let detach = format!("(setsid sh -c 'echo $$ >>{0}; exec sleep 1000' &) ; echo $$ >>{0}; exec sleep 1000", pids.display());
+    let detach =
+        format!("(setsid sh -c 'echo $$ >>{0}; exec sleep 1000' &) ; echo $$ >>{0}; exec sleep 1000", pids.display());
     let id = daemon.submit(&["--", "sh", "-c", &detach]);
     let pids = eventually("both tell their pid", || {
         let text = fs::read_to_string(&pids).ok()?;
@@ -178,7 +195,8 @@ fn t5_cancelling_ends_what_detached_too() {
 fn t5_what_a_task_leaves_behind_at_its_own_end_is_ended() {
     let daemon = Daemon::new();
     let pid = daemon.path("pid");
-    let script = format!("setsid sh -c 'echo $$ >{0}; exec sleep 1000' & until test -s {0}; do sleep 0.01; done", pid.display());
+    let script =
+        format!("setsid sh -c 'echo $$ >{0}; exec sleep 1000' & until test -s {0}; do sleep 0.01; done", pid.display());
     assert_eq!(daemon.run(&["submit", "--wait", "--grace", "1s", "--", "sh", "-c", &script]).status.code(), Some(0));
     let left = fs::read_to_string(pid).unwrap();
     assert!(!fs::exists(format!("/proc/{}", left.trim())).unwrap(), "{left} is left");
@@ -209,9 +227,9 @@ fn t5_cpu_time_and_memory_are_recorded() {
     let daemon = Daemon::new();
     let id = daemon.submit(&["--", "sh", "-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done"]);
     daemon.wait_state(&id, "succeeded");
-    let attempt = daemon.task(&id)["attempts"][0].clone();
-    assert!(attempt["user_us"].as_u64().unwrap() > 1000, "{attempt}");
-    assert!(attempt["max_rss_bytes"].as_u64().unwrap() > 100_000, "{attempt}");
+    let attempt = daemon.task(&id)["history"][0].clone();
+    assert!(attempt["cost"]["user_us"].as_u64().unwrap() > 1000, "{attempt}");
+    assert!(attempt["cost"]["max_rss_bytes"].as_u64().unwrap() > 100_000, "{attempt}");
 }
 
 #[test]

@@ -147,6 +147,7 @@ pub(in crate::api) async fn list(
 #[into_params(parameter_in = Query)]
 pub(in crate::api) struct ShowQuery {
     /// `values` shows the values of the environment too, except those whose names look like secrets.
+    #[param(inline)]
     environment: Option<EnvironmentShown>,
 }
 
