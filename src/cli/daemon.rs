@@ -5,8 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::args::{Start, Status, Stop};
-use super::exit::Code;
-use super::failure::Failure;
+use super::exit::{self, Code};
+use super::failure::{self, Failure};
 use super::human;
 use super::session::Session;
 use super::status::Report;
@@ -15,6 +15,8 @@ use crate::daemon::{self, Stopped};
 
 /// What the daemon's own deadline is given on top before it is killed.
 const MARGIN: Duration = Duration::from_secs(5);
+/// The Linux Standard Base's exit status for what cannot be told.
+const UNKNOWN: i32 = 4;
 /// The pause between two looks at a daemon that is expected.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -37,19 +39,25 @@ pub(super) fn runner() -> anyhow::Result<ExitCode> {
 /// Tells how the daemon is; the exit status is the LSB's.
 pub(super) fn status(session: &mut Session<'_>, options: &Status) -> anyhow::Result<ExitCode> {
     let since = Instant::now();
-    let mut report = Report::look(session)?;
-    if let Some(patience) = options.wait {
-        while !report.is_ready() {
-            if since.elapsed() >= patience {
-                session.output.note(Failure::NotReady(human::span(patience)));
-                break;
+    loop {
+        let report = match Report::look(session) {
+            Ok(report) => report,
+            // To a service manager, what cannot be looked at is unknown, whatever the reason.
+            Err(error) => {
+                session.output.note(failure::message(&error));
+                return Ok(exit::of_task(UNKNOWN));
             }
-            thread::sleep(PAUSE);
-            report = Report::look(session)?;
+        };
+        let patience = options.wait.unwrap_or_default();
+        if report.is_ready() || since.elapsed() >= patience {
+            if !report.is_ready() && options.wait.is_some() {
+                session.output.note(Failure::NotReady(human::span(patience)));
+            }
+            report.tell(session)?;
+            return Ok(report.exit_code());
         }
+        thread::sleep(PAUSE);
     }
-    report.tell(session)?;
-    Ok(report.exit_code())
 }
 
 /// Stops the daemon.

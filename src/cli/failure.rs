@@ -8,6 +8,7 @@ use super::parse::ParseError;
 use crate::app;
 use crate::client::ClientError;
 use crate::config::ConfigError;
+use crate::daemon::StopError;
 use crate::wire::api::Problem;
 
 /// What goes wrong on this side.
@@ -91,8 +92,9 @@ pub(super) fn code(error: &anyhow::Error) -> Code {
         let own = || cause.downcast_ref().map(of_own);
         let config = || cause.downcast_ref::<ConfigError>().map(|_| Code::Config);
         let app = || cause.downcast_ref().map(of_app);
+        let stop = || cause.downcast_ref().map(of_stop);
         let io = || cause.downcast_ref().map(of_io);
-        client().or_else(own).or_else(app).or_else(config).or_else(io)
+        client().or_else(own).or_else(app).or_else(stop).or_else(config).or_else(io)
     });
     known.unwrap_or(Code::Failure)
 }
@@ -130,6 +132,13 @@ fn of_app(error: &app::Error) -> Code {
     match error {
         app::Error::Config(_) | app::Error::RootTasks { .. } => Code::Config,
         // The others differ in nothing that a service manager or a script could act on.
+        _ => Code::Failure,
+    }
+}
+
+fn of_stop(error: &StopError) -> Code {
+    match error {
+        StopError::NotPermitted { .. } => Code::Forbidden,
         _ => Code::Failure,
     }
 }

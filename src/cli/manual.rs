@@ -19,12 +19,10 @@ pub(super) fn commands() -> Command {
 /// The page of one command of [`commands`].
 pub(super) fn page(command: &Command, out: &mut dyn Write) -> io::Result<()> {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name());
-    let man = Man::new(command.clone())
-        .title(name.to_uppercase())
-        .section("1")
-        .source(concat!("taskdaemon ", env!("CARGO_PKG_VERSION")))
-        .manual("User Commands");
-    man.render_title(out)?;
+    let man = Man::new(command.clone());
+    // Without a date, so that the same source gives the same page.
+    let version = env!("CARGO_PKG_VERSION");
+    writeln!(out, ".TH {} 1 \"\" \"taskdaemon {version}\" \"User Commands\"", escaped(&name.to_uppercase()))?;
     man.render_name_section(out)?;
     man.render_synopsis_section(out)?;
     man.render_description_section(out)?;
@@ -50,31 +48,37 @@ pub(super) fn pages(command: &Command, directory: &Path) -> io::Result<()> {
     command.get_subcommands().filter(|below| !below.is_hide_set()).try_for_each(|below| pages(below, directory))
 }
 
-/// The text below the options as sections: `Heading:` begins one, what is indented stands as it is.
+/// The text below the options as sections: `Heading:` begins one, what is indented stands as it is, and prose that
+/// follows such lines after a gap is a section of notes.
 fn sections(text: &str) -> String {
     let mut roff = String::new();
-    let mut verbatim = false;
-    let mut listed = false;
+    let (mut verbatim, mut listed, mut gap) = (false, false, false);
     for line in text.lines() {
         let indented = line.starts_with(' ');
-        if indented != verbatim && !line.is_empty() {
-            roff.push_str(if indented { ".nf\n" } else { ".fi\n" });
-            verbatim = indented;
+        if verbatim && !indented {
+            roff.push_str(".fi\n");
+            verbatim = false;
         }
         if line.is_empty() {
-            roff.push_str(".PP\n");
-        } else if let Some(heading) = line.strip_suffix(':').filter(|_| !indented) {
-            roff.push_str(&format!(".SH \"{}\"\n", heading.to_uppercase()));
-            listed = false;
-        } else {
-            if listed && !indented {
-                roff.push_str(".SH NOTES\n");
-                listed = false;
-            }
-            listed |= indented;
-            roff.push_str(&escaped(line.strip_prefix("  ").unwrap_or(line)));
-            roff.push('\n');
+            gap = true;
+            continue;
         }
+        if let Some(heading) = line.strip_suffix(':').filter(|_| !indented) {
+            roff.push_str(&format!(".SH \"{}\"\n", heading.to_uppercase()));
+            (listed, gap) = (false, false);
+            continue;
+        }
+        match (indented, gap) {
+            (false, true) if listed => roff.push_str(".SH NOTES\n"),
+            (true | false, true) => roff.push_str(".PP\n"),
+            (true | false, false) => {}
+        }
+        if indented && !verbatim {
+            roff.push_str(".nf\n");
+        }
+        (verbatim, listed, gap) = (indented, indented, false);
+        roff.push_str(&escaped(line.strip_prefix("  ").unwrap_or(line)));
+        roff.push('\n');
     }
     if verbatim {
         roff.push_str(".fi\n");
@@ -95,7 +99,7 @@ mod tests {
     #[test]
     fn examples_stand_as_they_are_and_prose_follows_as_notes() {
         let text = "Examples:\n  a -b 'c'\n\nSome prose.\nMore.";
-        let expected = ".SH \"EXAMPLES\"\n.nf\na \\-b \\(aqc\\(aq\n.PP\n.fi\n.SH NOTES\nSome prose.\nMore.\n";
+        let expected = ".SH \"EXAMPLES\"\n.nf\na \\-b \\(aqc\\(aq\n.fi\n.SH NOTES\nSome prose.\nMore.\n";
         assert_eq!(sections(text), expected);
     }
 

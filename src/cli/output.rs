@@ -57,7 +57,7 @@ impl Output {
 
     /// The width of the terminal in columns.
     pub(super) fn width(&self) -> u16 {
-        comfy_table::Table::new().width().unwrap_or(USUAL_WIDTH)
+        comfy_table::Table::new().width().filter(|width| *width > 0).unwrap_or(USUAL_WIDTH)
     }
 
     /// Prints a line.

@@ -1,6 +1,11 @@
 //! How far a wait for many tasks is, drawn on standard error for people.
 
+use std::time::Duration;
+
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// How often the elapsed time is drawn anew.
+const TICK: Duration = Duration::from_secs(1);
 
 /// A bar on standard error, for people who wait for many tasks.
 pub(super) struct Progress(ProgressBar);
@@ -21,10 +26,17 @@ impl Progress {
 
     /// Shows how far it is.
     pub(super) fn show(&self, all: usize, ended: usize, failed: usize) {
-        self.0.set_length(all.try_into().unwrap_or(u64::MAX));
+        let all = u64::try_from(all).unwrap_or(u64::MAX);
+        if all == 0 {
+            return;
+        }
+        if self.0.length() != Some(all) {
+            self.0.set_length(all);
+            self.0.enable_steady_tick(TICK);
+        }
         self.0.set_position(ended.try_into().unwrap_or(u64::MAX));
         if failed > 0 {
-            self.0.set_message(format!(", {} not succeeded", failed));
+            self.0.set_message(format!(", {failed} not succeeded"));
         }
     }
 

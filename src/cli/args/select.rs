@@ -53,7 +53,7 @@ pub(crate) struct Narrow {
     /// Only tasks in one of these states
     ///
     /// queued, scheduled, held, waiting, running, succeeded, failed, timed-out, cancelled, interrupted.
-    #[arg(short, long = "state", value_name = "STATE,…", value_delimiter = ',')]
+    #[arg(short, long = "state", value_name = "STATE,...", value_delimiter = ',')]
     pub(crate) states: Vec<State>,
 }
 

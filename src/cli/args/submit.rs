@@ -85,10 +85,10 @@ pub(crate) struct Starts {
     #[arg(long, value_name = "TIME")]
     pub(crate) at: Option<parse::Moment>,
     /// Start it once these tasks have succeeded; if one does not, it is cancelled
-    #[arg(long, value_name = "ID,…", value_delimiter = ',')]
+    #[arg(long, value_name = "ID,...", value_delimiter = ',')]
     pub(crate) after: Vec<TaskId>,
     /// Start it once these tasks have ended, in whatever way
-    #[arg(long, value_name = "ID,…", value_delimiter = ',')]
+    #[arg(long, value_name = "ID,...", value_delimiter = ',')]
     pub(crate) after_any: Vec<TaskId>,
     /// Start it only once it is released by hand
     #[arg(long)]
