@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
-use taskdaemon::store::{Filter, NewTask, Page, Settings, SqliteStore, Store};
+use taskdaemon::store::{EventFilter, Filter, NewTask, Page, Settings, SqliteStore, Store};
 use taskdaemon::task::{
     Attempt, AttemptKey, Claim, Cost, EventKind, Limits, OnInterrupt, Outcome, Placement, QueueName, Retry, Spec,
     State, Stop, Submission, TaskId, Timestamp,
@@ -159,13 +159,24 @@ fn lists(store: &mut SqliteStore) {
     }
 }
 
+/// Reads what is known of a task that nobody looked at lately.
+fn show(store: &mut SqliteStore, total: u32) {
+    let id = TaskId(fastrand::i64(1..=i64::from(total)));
+    store.task(id).unwrap().unwrap();
+    store.spec(id).unwrap().unwrap();
+    store.attempts(id).unwrap();
+    store.events(&EventFilter { task: Some(id), ..EventFilter::default() }, 50).unwrap();
+}
+
 fn memory() -> String {
     let text = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap();
     text.lines().filter(|line| line.starts_with("Pss:") || line.starts_with("Rss:")).collect::<Vec<_>>().join(" ")
 }
 
 fn main() {
-    let total = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(1_000_000);
+    // Without --bench it is `cargo test` that calls, and wants to know only whether this still runs.
+    let usual = if std::env::args().any(|word| word == "--bench") { 1_000_000 } else { 10_000 };
+    let total = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(usual);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("queue.db");
     let settings = Settings::default();
@@ -177,7 +188,15 @@ fn main() {
     drain(&mut store, 4_000, 1);
     drain(&mut store, 4_000, 2);
     lists(&mut store);
+    timed("show, any of all tasks", 20_000, || (0..20_000).for_each(|_| show(&mut store, total)));
     timed("counts", 1000, || (0..1000).for_each(|_| drop(store.counts().unwrap())));
+    let left = directory.path().join("left.db");
+    std::fs::copy(&path, &left).unwrap();
+    std::fs::copy(directory.path().join("queue.db-wal"), directory.path().join("left.db-wal")).unwrap();
+    let log_bytes = std::fs::metadata(directory.path().join("left.db-wal")).unwrap().len();
+    let name = format!("open after a crash, {} KiB of log", log_bytes >> 10);
+    let left = timed(&name, 1, || SqliteStore::open(&left, &settings, now).unwrap());
+    drop(left);
     timed("close", 1, || drop(store));
     let mut store = timed("open", 1, || SqliteStore::open(&path, &settings, now).unwrap());
     timed("first candidates", 1, || store.candidates(&QueueName::default(), 64).unwrap());

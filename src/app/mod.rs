@@ -1,1 +1,128 @@
-//! To come.
+//! The processes of this service, put together: [`daemon`] and [`runner`].
+//!
+//! Each is told in the order in which it happens. What the parts hold to comes from the configuration,
+//! of which each part is given its own section alone.
+//!
+//! It must not know the command line, nor how anything is shown.
+
+mod control;
+mod error;
+mod organs;
+mod sections;
+
+use std::os::fd::AsFd;
+use std::time::SystemTime;
+
+use tracing::{info, warn};
+
+use crate::config::{self, Environment, Flags, Format, Level, Mode, RootTasks, Settings};
+use crate::daemon::directory::{self, Access};
+use crate::daemon::{Lock, Phase, log, socket};
+use crate::sys::{fd, signal};
+use crate::task::Timestamp;
+
+pub use error::Error;
+
+/// What this program calls itself.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// How the daemon is to run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Whose daemon it is.
+    pub mode: Mode,
+    /// What the command line says of the configuration.
+    pub flags: Flags,
+}
+
+/// Runs the daemon in the foreground, until it was told to stop and nothing runs any more.
+///
+/// # Errors
+/// [`Error`] says what kept it from starting, or from ending in good order.
+pub fn daemon(options: Options) -> Result<(), Error> {
+    let environment = Environment::of_process(options.mode);
+    let settings = config::load(&environment, &options.flags)?;
+    refuse_root(&settings, environment.uid)?;
+    let log = log::install(level(settings.log.level), style(settings.log.format)).map_err(Error::Log)?;
+    // Before the first thread, so that all inherit it.
+    let blocked = signal::block_all().map_err(Error::Signals)?;
+    fd::close_all_on_exec().map_err(Error::Descriptors)?;
+
+    directory::prepare(&settings.paths.state_directory, Access::Private)?;
+    directory::prepare(&settings.paths.runtime_directory, Access::Private)?;
+    let mut lock = Lock::acquire(&settings.paths.runtime_directory, VERSION, now().0)?;
+    let state_lock = lock_state(&settings)?;
+    tell_predecessor(&lock);
+    let listener = socket::listen(&settings.paths.socket)?;
+
+    let inbox = control::Inbox::new(&blocked)?;
+    let organs = organs::Organs::start(&settings, environment.uid, listener, &inbox)?;
+    lock.set_phase(Phase::Running)?;
+    info!(socket = %settings.paths.socket.display(), slots = settings.host.slots, "ready");
+
+    let reloader = control::Reloader { environment, flags: options.flags, log };
+    let socket_path = settings.paths.socket.clone();
+    let end = control::run(&inbox, &organs, reloader, settings, &mut lock);
+    organs.join();
+    socket::remove(&socket_path);
+    drop(state_lock);
+    lock.release()?;
+    info!("stopped");
+    end
+}
+
+/// Runs the runner: its listening socket is its standard input.
+///
+/// # Errors
+/// [`Error`] where the socket is not one, or the runner cannot do its work.
+pub fn runner() -> Result<(), Error> {
+    let listener = fd::take_standard_input().map_err(Error::Descriptors)?;
+    nix::sys::socket::getsockname::<nix::sys::socket::UnixAddr>(std::os::fd::AsRawFd::as_raw_fd(&listener.as_fd()))
+        .map_err(|source| Error::NoListener(source.into()))?;
+    Ok(crate::runner::serve(listener, nix::unistd::geteuid().as_raw())?)
+}
+
+/// Tasks run as whoever runs the daemon: as root only where the configuration says so in words.
+fn refuse_root(settings: &Settings, uid: u32) -> Result<(), Error> {
+    match (uid, settings.security.allow_root_tasks) {
+        (0, RootTasks::Refused) => Err(Error::RootTasks { words: RootTasks::Allowed.word() }),
+        (0, RootTasks::Allowed) | (1.., RootTasks::Refused | RootTasks::Allowed) => Ok(()),
+    }
+}
+
+/// One daemon per state, wherever its socket is.
+fn lock_state(settings: &Settings) -> Result<Option<Lock>, Error> {
+    let paths = &settings.paths;
+    if paths.state_directory == paths.runtime_directory {
+        return Ok(None);
+    }
+    Ok(Some(Lock::acquire_without_pid_file(&paths.state_directory, VERSION, now().0)?))
+}
+
+fn tell_predecessor(lock: &Lock) {
+    if let Ok(record) = lock.predecessor() {
+        warn!(pid = record.pid, version = %record.version, "the daemon before this one did not end in good order");
+    }
+}
+
+fn level(level: Level) -> tracing::level_filters::LevelFilter {
+    use tracing::level_filters::LevelFilter;
+    match level {
+        Level::Error => LevelFilter::ERROR,
+        Level::Warn => LevelFilter::WARN,
+        Level::Info => LevelFilter::INFO,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Trace => LevelFilter::TRACE,
+    }
+}
+
+fn style(format: Format) -> log::Style {
+    match format {
+        Format::Text => log::Style::for_people(),
+        Format::Json => log::Style::Json,
+    }
+}
+
+fn now() -> Timestamp {
+    SystemTime::now().into()
+}

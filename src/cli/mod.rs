@@ -1,15 +1,95 @@
-//! To come.
+//! The command line: arguments in, text and an exit status out.
+//!
+//! [`main`] parses, one file per noun acts; `output` alone prints, `exit` has every exit status, `failure` says what
+//! to try next. `parse`, `quote`, `human`, `table` and `describe` are pure.
+//!
+//! It must not know the store, the executor or HTTP: what is asked goes through the client.
+
+mod act;
+mod args;
+mod config;
+mod daemon;
+mod describe;
+mod environment;
+mod events;
+mod exit;
+mod failure;
+mod follow;
+mod generate;
+mod human;
+mod list;
+mod logs;
+mod manual;
+mod output;
+mod parse;
+mod place;
+mod progress;
+mod queue;
+mod quote;
+mod request;
+mod schedule;
+mod session;
+mod show;
+mod status;
+mod submit;
+mod table;
+mod wait;
 
 use std::process::ExitCode;
 
-/// Runs the command line.
+use clap::Parser as _;
+
+use crate::wire::api;
+use args::{Arguments, Verb};
+use exit::Code;
+use session::Session;
+
+/// Runs the command line of this process.
+#[must_use]
 pub fn main() -> ExitCode {
-    let serve = || {
-        crate::runner::serve(crate::sys::fd::take_standard_input()?, nix::unistd::geteuid().as_raw())
-            .map_err(std::io::Error::other)
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return output::usage(&error),
     };
-    match serve() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+    let mut session = Session::new(&arguments.globals);
+    let ended = dispatch(&mut session, &arguments.verb).and_then(|code| {
+        session.output.flush()?;
+        Ok(code)
+    });
+    ended.unwrap_or_else(|error| {
+        let code = failure::code(&error);
+        if code != Code::Unread {
+            output::failure(&failure::message(&error), failure::hint(&error));
+        }
+        code.into()
+    })
+}
+
+fn dispatch(session: &mut Session<'_>, verb: &Verb) -> anyhow::Result<ExitCode> {
+    match verb {
+        Verb::Submit(options) => submit::run(session, options),
+        Verb::List(options) => list::run(session, options),
+        Verb::Show(options) => show::run(session, options),
+        Verb::Logs(options) => logs::run(session, options),
+        Verb::Wait(options) => wait::run(session, options),
+        Verb::Cancel(options) => act::run(session, api::Verb::Cancel, options),
+        Verb::Signal(options) => act::signal(session, options),
+        Verb::Retry(options) => act::run(session, api::Verb::Retry, options),
+        Verb::Hold(options) => act::run(session, api::Verb::Hold, options),
+        Verb::Release(options) => act::run(session, api::Verb::Release, options),
+        Verb::Prioritise(options) => act::prioritise(session, options),
+        Verb::Rm(options) => act::run(session, api::Verb::Remove, options),
+        Verb::Prune(options) => act::prune(session, options),
+        Verb::Queue(options) => queue::run(session, options),
+        Verb::Schedule(options) => schedule::run(session, options),
+        Verb::Events(options) => events::run(session, options),
+        Verb::Start(options) => daemon::start(session, options),
+        Verb::Status(options) => daemon::status(session, options),
+        Verb::Stop(options) => daemon::stop(session, options),
+        Verb::Reload => daemon::reload(session),
+        Verb::Config(options) => config::run(session, options),
+        Verb::Completions(options) => generate::completions(session, options),
+        Verb::Man(options) => generate::man(session, options),
+        Verb::Runner => daemon::runner(),
     }
 }

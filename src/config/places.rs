@@ -89,6 +89,12 @@ impl Environment {
         })
     }
 
+    /// Where clients reach the daemon where nothing is configured.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.runtime_directory().value.0.join("control.sock")
+    }
+
     /// A directory that the service manager made, systemd.exec(5); the first of a list.
     fn of_service(&self, name: &'static str) -> Option<Sourced<AbsolutePath>> {
         let list = self.variable(name)?;

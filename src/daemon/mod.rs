@@ -31,6 +31,7 @@ pub mod log;
 mod pidfile;
 mod record;
 pub mod signals;
+pub mod socket;
 mod stop;
 #[cfg(test)]
 mod tests;

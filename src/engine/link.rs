@@ -20,6 +20,7 @@ pub(super) enum Link {
 #[derive(Debug)]
 pub(super) struct Runner {
     pub(super) instance: String,
+    pub(super) pid: i32,
     pub(super) boot: String,
 }
 
@@ -36,7 +37,7 @@ impl Link {
 
     pub(super) fn state(&self) -> RunnerState {
         match self {
-            Self::Up(runner) => RunnerState::Linked { runner: runner.instance.clone() },
+            Self::Up(runner) => RunnerState::Linked { runner: runner.instance.clone(), pid: runner.pid },
             Self::Down(reason) => RunnerState::Lost { reason: reason.to_string() },
         }
     }
@@ -46,26 +47,20 @@ impl<S: Store, E: Executor> Engine<S, E> {
     /// Compares what is open with what the runner has. The same runner knows: then it goes on; it does not know:
     /// then the order never reached it. Another runner: then the attempt was cut off, and what it left behind is
     /// ended before anything else becomes of it.
-    pub(super) fn linked(
-        &mut self,
-        now: Timestamp,
-        instance: &str,
-        boot: &str,
-        known: &[AttemptKey],
-    ) -> store::Result<()> {
-        self.link = Link::Up(Arc::new(Runner { instance: instance.to_owned(), boot: boot.to_owned() }));
+    pub(super) fn linked(&mut self, now: Timestamp, runner: Runner, known: &[AttemptKey]) -> store::Result<()> {
         self.outbox.orders.push(Order::Adopt);
         let known: BTreeSet<AttemptKey> = known.iter().copied().collect();
         let mut leftovers = Vec::new();
         let mut forgotten = Vec::new();
         for (key, open) in &self.memory.open {
-            if open.runner != instance {
+            if open.runner != runner.instance {
                 let process = open.process.or(self.notes.get(key).map(super::Note::process));
-                leftovers.push(Leftover { key: *key, process: process.filter(|_| open.boot == boot) });
+                leftovers.push(Leftover { key: *key, process: process.filter(|_| open.boot == runner.boot) });
             } else if !known.contains(key) {
                 forgotten.push(*key);
             }
         }
+        self.link = Link::Up(Arc::new(runner));
         for key in forgotten {
             self.unclaim(now, key)?;
         }

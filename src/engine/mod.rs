@@ -39,7 +39,8 @@ pub use reply::{Detail, Health, Refusal, Reply, RunnerState, Status};
 pub use serve::serve;
 pub use settings::Settings;
 
-pub use crate::store::{Counts, EventFilter, EventPage, Filter, Line, Listing, Page};
+/// What the store's answers are made of: those who ask the engine see them, not the store.
+pub use crate::store::{Counts, Error as StoreError, EventFilter, EventPage, Filter, Line, Listing, Page};
 
 use crate::executor::{Executor, Report};
 use crate::store::{self, Store};

@@ -73,6 +73,8 @@ pub enum RunnerState {
     Linked {
         /// Its instance.
         runner: String,
+        /// Its process.
+        pid: i32,
     },
     /// It does not, and why; queued tasks wait.
     Lost {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::Engine;
+use super::link::{Link, Runner};
 use super::outbox::Order;
 use super::settle::Interruption;
-use super::{Engine, link};
 use crate::executor::{Cause, End, Executor, ExitStatus, Report};
 use crate::store::{self, Store};
 use crate::task::{Attempt, AttemptKey, Outcome, Stop, Task, Timestamp};
@@ -29,10 +30,13 @@ impl Note {
 impl<S: Store, E: Executor> Engine<S, E> {
     pub(super) fn report(&mut self, now: Timestamp, report: &Report) -> store::Result<()> {
         match report {
-            Report::Linked { runner, boot, known } => self.linked(now, runner, boot, known),
+            Report::Linked { runner, pid, boot, known } => {
+                let runner = Runner { instance: runner.clone(), pid: *pid, boot: boot.clone() };
+                self.linked(now, runner, known)
+            }
             Report::Lost { reason } => {
                 tracing::warn!(reason, "the runner is gone");
-                self.link = link::Link::lost(reason);
+                self.link = Link::lost(reason);
                 Ok(())
             }
             Report::Started { key, pid, pid_start, at } => {

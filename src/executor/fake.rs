@@ -105,6 +105,7 @@ impl FakeRunner {
         (world.leaving, world.draining) = (false, None);
         world.report(Report::Linked {
             runner: format!("runner-{}", world.instances),
+            pid: 1,
             boot: format!("boot-{}", world.boots),
             known: world.running.iter().map(|process| process.key).chain(world.ended.keys().copied()).collect(),
         });

@@ -1,6 +1,5 @@
 //! The link to the real runner: one thread listens, whoever asks sends.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -8,13 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::{Cause, ConnectError, End, Executor, ExitStatus, Leftover, Outputs, Report, Sink, Start, translate};
 use crate::sys::{clock, memfd};
 use crate::task::{AttemptKey, Cost, Signal, Stop, TaskId, Timestamp};
-use crate::wire::runner::packet::{self, MAX_PACKET_BYTES, Packet, Received};
+use crate::wire::runner::packet::{self, MAX_PACKET_BYTES, Outbox, Packet, Received};
 use crate::wire::runner::{FromRunner, Sweep, ToRunner, VERSION};
 
 /// How long a runner may take to answer.
@@ -61,8 +61,7 @@ struct State {
     /// Links that were reported, and those that were adopted: orders pass where they are as many.
     links: u64,
     adopted: u64,
-    /// What the socket had no room for. The runner may itself be waiting for room: nobody waits here.
-    outgoing: VecDeque<Packet>,
+    outbox: Outbox,
     closing: bool,
 }
 
@@ -85,21 +84,16 @@ impl State {
     /// Forgets the link that is over, and what it did not take.
     fn unlink(&mut self) {
         self.socket = None;
-        self.outgoing.clear();
+        self.outbox = Outbox::default();
     }
 
-    /// Sends what waits; true once nothing does.
+    /// Sends what there is room for; true once nothing waits.
     fn flush(&mut self) -> bool {
-        let Some(socket) = &self.socket else { return true };
-        while let Some(packet) = self.outgoing.front() {
-            match packet.send(socket) {
-                Ok(()) => drop(self.outgoing.pop_front()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                // The listener will find the end of the link.
-                Err(_) => self.outgoing.clear(),
-            }
+        match &self.socket {
+            // The listener will find the end of a link that is broken.
+            Some(socket) => self.outbox.flush(socket).unwrap_or(true),
+            None => true,
         }
-        true
     }
 }
 
@@ -127,8 +121,8 @@ impl RunnerLink {
         if !state.passes() {
             return Ok(());
         }
-        let quiet = state.outgoing.is_empty();
-        state.outgoing.push_back(packet);
+        let quiet = state.outbox.is_empty();
+        state.outbox.push(packet);
         if quiet && !state.flush() {
             self.shared.rouse();
         }
@@ -325,8 +319,13 @@ impl Listener {
         };
         let wanted = if idle { PollFlags::POLLIN } else { PollFlags::POLLIN | PollFlags::POLLOUT };
         let rouse = self.shared.rouse.as_fd();
-        let ready = poll(&mut [PollFd::new(socket.as_fd(), wanted), PollFd::new(rouse, PollFlags::POLLIN)], timeout)?;
-        if self.is_closing() && (closing || self.shared.state().outgoing.is_empty()) {
+        let mut fds = [PollFd::new(socket.as_fd(), wanted), PollFd::new(rouse, PollFlags::POLLIN)];
+        let ready = match poll(&mut fds, timeout) {
+            // Somebody looked on with a debugger, or the host slept: no reason to lose a runner.
+            Err(Errno::EINTR) => return Ok(true),
+            other => other?,
+        };
+        if self.is_closing() && (closing || self.shared.state().outbox.is_empty()) {
             return Ok(false);
         }
         if ready == 0 { Err(io::ErrorKind::TimedOut.into()) } else { Ok(true) }

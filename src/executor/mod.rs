@@ -91,6 +91,8 @@ pub enum Report {
     Linked {
         /// This runner process, by a random name.
         runner: String,
+        /// Its process.
+        pid: i32,
         /// The boot of the host.
         boot: String,
         /// Every attempt that it runs or has an unacknowledged end of.

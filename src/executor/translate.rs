@@ -49,7 +49,7 @@ pub(super) fn leftover(left: &Leftover) -> wire::Leftover {
 pub(super) fn linked(welcome: wire::Welcome) -> Vec<Report> {
     let running = welcome.running.iter().map(|running| running.key);
     let known = running.chain(welcome.ended.iter().map(|ended| ended.key)).map(attempt).collect();
-    let linked = Report::Linked { runner: welcome.runner, boot: welcome.boot, known };
+    let linked = Report::Linked { runner: welcome.runner, pid: welcome.pid, boot: welcome.boot, known };
     let running = welcome.running.into_iter().map(started);
     [linked].into_iter().chain(running).chain(welcome.ended.into_iter().map(ended)).collect()
 }

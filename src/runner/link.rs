@@ -1,19 +1,24 @@
 //! The runner's end of the socket: one daemon at a time, read to its end.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 
-use super::serve::{LINK, LISTENER, Leaving, Runner};
+use super::attempt::Attempt;
+use super::leave::Leaving;
+use super::serve::{LINK, LISTENER, Runner};
 use crate::sys::signal;
 use crate::sys::socket;
-use crate::wire::runner::packet::{self, MAX_PACKET_BYTES, Packet, Received};
+use crate::wire::runner::packet::{self, MAX_PACKET_BYTES, Outbox, Packet, Received};
 use crate::wire::runner::{Cause, FromRunner, OLDEST, ToRunner, VERSION, Welcome};
 
 /// Messages per packet: what is small travels together when much happens at once.
 const BATCH: usize = 128;
+
+/// How long a daemon may take to say who it is.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// A connected daemon.
 #[derive(Debug)]
@@ -22,9 +27,11 @@ pub(super) struct Link {
     pub(super) peer: socket::Peer,
     buffer: Vec<u8>,
     phase: Phase,
-    outgoing: Vec<FromRunner>,
-    /// A packet that the socket had no room for.
-    waiting: Option<Packet>,
+    /// Until when the next daemon waits for one that says nothing.
+    pub(super) patience: Option<Instant>,
+    /// What is said at the end of this round.
+    words: Vec<FromRunner>,
+    outbox: Outbox,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,8 +52,9 @@ impl Runner {
             return;
         }
         let buffer = vec![0; MAX_PACKET_BYTES];
-        let link = Link { socket, peer, buffer, phase: Phase::Silent, outgoing: Vec::new(), waiting: None };
-        self.link = Some(link);
+        let patience = Some(Instant::now() + SILENCE);
+        let (words, outbox) = (Vec::new(), Outbox::default());
+        self.link = Some(Link { socket, peer, buffer, phase: Phase::Silent, patience, words, outbox });
         self.listen(EpollFlags::empty());
     }
 
@@ -55,7 +63,7 @@ impl Runner {
         let _ = self.epoll.modify(&self.listener, &mut EpollEvent::new(events, LISTENER));
     }
 
-    fn hang_up(&mut self) {
+    pub(super) fn hang_up(&mut self) {
         self.link = None;
         self.listen(EpollFlags::EPOLLIN);
     }
@@ -85,17 +93,15 @@ impl Runner {
             (_, Some(Phase::Silent) | None) | (ToRunner::Hello { .. }, _) => return false,
             (ToRunner::Spawn(spawn), _) => self.spawn(&spawn, descriptors.take().unwrap_or_default()),
             (ToRunner::Stop { key, signal, grace_ms }, _) => {
-                if let Some(serial) = self.table.serial(key) {
+                if let Some(serial) = self.find(key) {
                     self.stop(serial, Cause::Stopped, signal, Duration::from_millis(grace_ms));
                 }
             }
             (ToRunner::Signal { key, signal }, _) => {
-                let serial = self.table.serial(key);
-                if let Some(attempt) = serial.and_then(|serial| self.table.get_mut(serial))
-                    && attempt.end.is_none()
-                {
+                let attempt = self.find(key).and_then(|serial| self.attempts.get(&serial));
+                if let Some(main) = attempt.and_then(Attempt::main) {
                     // It may have ended this very moment, which is no fault.
-                    let _ = signal::send_group(attempt.running.pid, signal);
+                    let _ = signal::send_group(main, signal);
                 }
             }
             (ToRunner::Acknowledge(keys), _) => {
@@ -104,7 +110,9 @@ impl Runner {
                 }
             }
             (ToRunner::Sweep(sweep), _) => self.sweep(sweep),
-            (ToRunner::Drain { patience_ms }, _) => self.drain_after(Duration::from_millis(patience_ms)),
+            (ToRunner::Drain { patience_ms }, _) => {
+                self.drain_at = Instant::now().checked_add(Duration::from_millis(patience_ms));
+            }
             (ToRunner::Leave, _) => match self.leaving {
                 Leaving::No | Leaving::Asked => self.leaving = Leaving::Asked,
                 Leaving::Terminated { .. } => {}
@@ -114,7 +122,7 @@ impl Runner {
     }
 
     fn greet(&mut self, version: u16, instance: String) -> bool {
-        let foreign = instance != self.instance && !(self.table.is_empty() && self.ended.is_empty());
+        let foreign = instance != self.instance && !(self.attempts.is_empty() && self.ended.is_empty());
         if version < OLDEST || foreign {
             self.say_first(FromRunner::Refused { version: VERSION, instance: self.instance.clone() });
             self.tell();
@@ -130,7 +138,7 @@ impl Runner {
             runner: self.identity.clone(),
             pid: i32::try_from(std::process::id()).unwrap_or_default(),
             boot: self.boot.clone(),
-            running: self.table.iter().map(|(_, attempt)| attempt.running).collect(),
+            running: self.attempts.values().map(|attempt| attempt.running).collect(),
             ended: self.ended.values().cloned().collect(),
         }));
         true
@@ -139,13 +147,14 @@ impl Runner {
     fn say_first(&mut self, message: FromRunner) {
         let Some(link) = &mut self.link else { return };
         link.phase = Phase::Greeted;
-        link.outgoing = vec![message];
+        link.patience = None;
+        link.words = vec![message];
     }
 
     /// Has `message` sent at the end of this round, if a daemon listens.
     pub(super) fn say(&mut self, message: FromRunner) {
         match &mut self.link {
-            Some(link) if link.phase == Phase::Greeted => link.outgoing.push(message),
+            Some(link) if link.phase == Phase::Greeted => link.words.push(message),
             // The next daemon reads it from the table.
             Some(_) | None => {}
         }
@@ -154,42 +163,28 @@ impl Runner {
     /// Sends what was said; what the socket has no room for follows when it has.
     pub(super) fn tell(&mut self) {
         let Some(link) = &mut self.link else { return };
-        if link.phase != Phase::Greeted || (link.outgoing.is_empty() && link.waiting.is_none()) {
+        if link.words.is_empty() && link.outbox.is_empty() {
             return;
         }
-        let waited = link.waiting.is_some();
-        let result = link.send_all();
-        let waits = link.waiting.is_some();
-        if waits != waited {
-            let events = if waits { EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN };
-            // Cannot fail: the socket is in the epoll, and changing it needs no memory.
-            let _ = self.epoll.modify(&link.socket, &mut EpollEvent::new(events, LINK));
-        }
-        if result.is_err() {
-            link.phase = Phase::Deaf;
+        let idle = link.outbox.is_empty();
+        match link.send() {
+            Ok(sent) if sent == idle => {}
+            Ok(sent) => {
+                let events = if sent { EpollFlags::EPOLLIN } else { EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT };
+                // Cannot fail: the socket is in the epoll, and changing it needs no memory.
+                let _ = self.epoll.modify(&link.socket, &mut EpollEvent::new(events, LINK));
+            }
+            Err(_) => link.phase = Phase::Deaf,
         }
     }
 }
 
 impl Link {
-    fn send_all(&mut self) -> io::Result<()> {
-        loop {
-            let packet = match self.waiting.take() {
-                Some(packet) => packet,
-                None if self.outgoing.is_empty() => return Ok(()),
-                None => {
-                    let count = self.outgoing.len().min(BATCH);
-                    Packet::new(&self.outgoing.drain(..count).collect::<Vec<_>>(), Vec::new())?
-                }
-            };
-            match packet.send(self.socket.as_fd()) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.waiting = Some(packet);
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
-            }
+    /// Sends what there is room for; true once nothing waits.
+    fn send(&mut self) -> io::Result<bool> {
+        for words in std::mem::take(&mut self.words).chunks(BATCH) {
+            self.outbox.push(Packet::new(words, Vec::new())?);
         }
+        self.outbox.flush(&self.socket)
     }
 }

@@ -1,33 +1,33 @@
 //! The end of processes: main ones, and what they left.
 
 use std::collections::BTreeSet;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use super::attempt::{Serial, Stage};
 use super::serve::Runner;
+use super::strays::Stray;
 use crate::sys::clock;
 use crate::sys::process::{self, Collected, Exit};
-use crate::wire::runner::{Cause, End, Usage};
+use crate::wire::runner::{Cause, End, Ended, FromRunner, Usage};
 
-/// A process that is executing just now hides its environment; so long until the next look.
-const DOUBT: Duration = Duration::from_millis(10);
-
-/// How many looks the end of an attempt is put off for.
-const MAX_DOUBTS: u8 = 3;
+/// How long until the next look at an orphan whose owner cannot be told yet.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 impl Runner {
     /// Collects all that have ended, and finishes the attempts that this ends.
     pub(super) fn reap(&mut self) {
         let mut touched = BTreeSet::new();
         while let Ok(Some(child)) = process::collect() {
-            let owner = match self.table.collected(child.pid) {
-                Some(serial) => Some(serial),
-                None => self.strays.remove(&child.pid).flatten(),
+            let main = self.attempts.iter().find(|(_, attempt)| attempt.main() == Some(child.pid));
+            let serial = match (main, self.strays.remove(&child.pid)) {
+                (Some((serial, _)), _) => *serial,
+                (None, Some(Stray::Of(serial))) => serial,
+                (None, Some(Stray::Stranger | Stray::Unclear { .. }) | None) => continue,
             };
-            let Some(serial) = owner else { continue };
-            let Some(attempt) = self.table.get_mut(serial) else { continue };
+            let Some(attempt) = self.attempts.get_mut(&serial) else { continue };
             attempt.usage = sum(attempt.usage, child);
-            if child.pid == attempt.running.pid {
+            if attempt.main() == Some(child.pid) {
                 attempt.end = Some((end(child.exit), clock::now_us()));
             }
             touched.insert(serial);
@@ -43,33 +43,28 @@ impl Runner {
             touched.insert(*serial);
         }
         for serial in touched {
-            self.settle(serial, found.undecided);
+            self.settle(serial, found.unclear);
         }
     }
 
     /// Finishes an attempt whose main process has ended, once nothing is left of it.
-    fn settle(&mut self, serial: Serial, undecided: bool) {
-        let remains = self.strays.values().any(|owner| *owner == Some(serial));
-        let Some(attempt) = self.table.get_mut(serial).filter(|attempt| attempt.end.is_some()) else { return };
-        let doubtful = undecided && attempt.doubts < MAX_DOUBTS;
-        match (remains, attempt.stage) {
-            (false, _) if doubtful => {
-                attempt.doubts += 1;
-                self.table.look_at(serial, Some(Instant::now() + DOUBT));
-            }
-            (false, _) => self.finish(serial),
-            (true, Stage::Running) => self.stop_its_way(serial, Cause::Itself),
-            (true, Stage::Stopping { .. } | Stage::Killed { .. }) => {
-                let due = attempt.due();
-                self.table.look_at(serial, due);
-            }
+    fn settle(&mut self, serial: Serial, unclear: bool) {
+        let remains = self.strays.values().any(|stray| *stray == Stray::Of(serial));
+        let Some(attempt) = self.attempts.get_mut(&serial).filter(|attempt| attempt.end.is_some()) else { return };
+        if !remains && unclear {
+            attempt.look_again_at = Some(Instant::now() + LOOK_AGAIN);
+        } else if !remains {
+            self.finish(serial);
+        } else if attempt.stage == Stage::Running {
+            self.stop_its_way(serial, Cause::Itself);
         }
     }
 
     /// Does the next step of an attempt whose deadline has come.
     pub(super) fn press(&mut self, serial: Serial, now: Instant) {
-        let Some(attempt) = self.table.get_mut(serial) else { return };
-        let (ended, due) = (attempt.end.is_some(), attempt.due().is_some_and(|due| due <= now));
+        let Some(attempt) = self.attempts.get_mut(&serial) else { return };
+        attempt.look_again_at = None;
+        let (ended, due) = (attempt.end.is_some(), attempt.step_at().is_some_and(|at| at <= now));
         match attempt.stage {
             Stage::Running if due => self.stop_its_way(serial, Cause::Timeout),
             Stage::Stopping { .. } if due => self.kill(serial),
@@ -79,6 +74,24 @@ impl Runner {
             Stage::Running | Stage::Stopping { .. } | Stage::Killed { .. } => {
                 self.look_for_strays(BTreeSet::from([serial]));
             }
+        }
+    }
+
+    /// Keeps an end until it is acknowledged, and tells it.
+    pub(super) fn settle_end(&mut self, ended: Ended) {
+        self.ended.insert(ended.key, ended.clone());
+        self.say(FromRunner::Ended(ended));
+    }
+
+    /// Closes the books of an attempt that has ended.
+    pub(super) fn finish(&mut self, serial: Serial) {
+        let Some(mut attempt) = self.attempts.remove(&serial) else { return };
+        attempt.output.finish(self.null.as_fd());
+        for stray in self.strays.values_mut().filter(|stray| **stray == Stray::Of(serial)) {
+            *stray = Stray::Stranger;
+        }
+        if let Some(ended) = attempt.report() {
+            self.settle_end(ended);
         }
     }
 }

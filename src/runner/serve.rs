@@ -1,45 +1,31 @@
 //! The loop: waits for the daemon, for ends, for output and for the next deadline, all at once.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::resource::{Resource, getrlimit};
 
 use super::Error;
-use super::attempt::{Attempt, Serial, Table};
+use super::attempt::{Attempt, Serial};
+use super::leave::Leaving;
 use super::link::Link;
-use super::output::Output;
-use super::spawn::{self, Surroundings};
+use super::strays::Stray;
 use super::sweep::Sweeping;
+use crate::sys::fd;
 use crate::sys::process::{self, Starter};
 use crate::sys::procfs::{self, Orphans};
 use crate::sys::signal::{self, Signals};
-use crate::sys::{clock, fd};
-use crate::wire::runner::{Cause, End, Ended, FromRunner, Key, Running, Spawn, Usage};
+use crate::wire::runner::{Ended, Key};
 
 /// Tokens of the runner's own descriptors; larger ones are attempts' serials.
 pub(super) const LISTENER: u64 = 0;
 pub(super) const LINK: u64 = 1;
 const SIGNALS: u64 = 2;
 pub(super) const SWEEP: u64 = 3;
-
-/// How long an ended runner waits for its last reports to be acknowledged.
-const LAST_WORDS: Duration = Duration::from_secs(5);
-
-/// Whether the runner is to go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Leaving {
-    No,
-    /// The daemon said so; the next daemon may keep it.
-    Asked,
-    /// By SIGTERM. `by` is set once nothing runs any more.
-    Terminated {
-        by: Option<Instant>,
-    },
-}
+const FIRST_SERIAL: Serial = 16;
 
 /// Everything that the runner knows.
 #[derive(Debug)]
@@ -49,19 +35,20 @@ pub(super) struct Runner {
     pub(super) daemon_uid: u32,
     pub(super) listener: OwnedFd,
     pub(super) epoll: Epoll,
-    signals: Signals,
-    starter: Starter,
-    null: OwnedFd,
-    open_files: (u64, u64),
+    pub(super) signals: Signals,
+    pub(super) starter: Starter,
+    pub(super) null: OwnedFd,
+    pub(super) open_files: (u64, u64),
     pub(super) link: Option<Link>,
     /// The identity of the daemon that spoke last.
     pub(super) instance: String,
-    pub(super) table: Table,
+    pub(super) attempts: BTreeMap<Serial, Attempt>,
+    pub(super) next_serial: Serial,
     /// What ended and is not acknowledged.
     pub(super) ended: BTreeMap<Key, Ended>,
     pub(super) orphans: Orphans,
-    /// Orphans that are alive, and whose they are, if anybody's that is in the table.
-    pub(super) strays: HashMap<i32, Option<Serial>>,
+    /// Orphans that have not been collected.
+    pub(super) strays: HashMap<i32, Stray>,
     pub(super) sweeping: Option<Sweeping>,
     pub(super) leaving: Leaving,
     /// When the patience with what runs is over.
@@ -69,27 +56,28 @@ pub(super) struct Runner {
 }
 
 impl Runner {
-    /// Prepares the calling thread, which has to call [`Runner::run`] too. `open_files` is the soft limit for tasks.
-    pub(super) fn new(listener: OwnedFd, daemon_uid: u32, open_files: u64) -> Result<Self, Error> {
+    /// Prepares the calling thread, which has to call [`Runner::run`] too. `open_files` are this process's limits,
+    /// the soft one as it was before it was raised.
+    pub(super) fn new(listener: OwnedFd, daemon_uid: u32, open_files: (u64, u64)) -> Result<Self, Error> {
         let prepare = |step| move |source| Error::Prepare { step, source };
-        let os = |step| move |errno: Errno| Error::Prepare { step, source: errno.into() };
         let blocked = signal::block_all().map_err(prepare("block signals"))?;
         let signals = Signals::new(&blocked, &[libc::SIGCHLD, libc::SIGTERM, libc::SIGINT]);
-        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(os("read the limit on open files"))?;
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC);
         let identity = process::random::<16>().map_err(prepare("get random bytes"))?;
         let runner = Self {
             identity: identity.iter().map(|byte| format!("{byte:02x}")).collect(),
             boot: procfs::boot_id().map_err(prepare("read the boot id"))?,
             daemon_uid,
             listener,
-            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(os("make an epoll"))?,
+            epoll: epoll.map_err(|errno| prepare("make an epoll")(errno.into()))?,
             signals: signals.map_err(prepare("take signals"))?,
             starter: Starter::new(blocked).map_err(prepare("find out the clock's tick"))?,
             null: fd::null().map_err(prepare("open /dev/null"))?,
-            open_files: (open_files, hard),
+            open_files,
             link: None,
             instance: String::new(),
-            table: Table::default(),
+            attempts: BTreeMap::new(),
+            next_serial: FIRST_SERIAL,
             ended: BTreeMap::new(),
             orphans: Orphans::open().map_err(prepare("read the list of orphans (CONFIG_PROC_CHILDREN)"))?,
             strays: HashMap::new(),
@@ -97,13 +85,13 @@ impl Runner {
             leaving: Leaving::No,
             drain_at: None,
         };
-        runner.watch(&runner.listener, LISTENER).map_err(os("watch the socket"))?;
-        runner.watch(&runner.signals, SIGNALS).map_err(os("watch for signals"))?;
+        runner.watch(&runner.listener, LISTENER).map_err(prepare("watch the socket"))?;
+        runner.watch(&runner.signals, SIGNALS).map_err(prepare("watch for signals"))?;
         Ok(runner)
     }
 
-    pub(super) fn watch(&self, fd: impl AsFd, token: u64) -> nix::Result<()> {
-        self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token))
+    pub(super) fn watch(&self, fd: impl AsFd, token: u64) -> io::Result<()> {
+        Ok(self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token))?)
     }
 
     /// Serves until it is time to leave.
@@ -128,7 +116,7 @@ impl Runner {
                 }
             }
             if signalled {
-                self.take_signals();
+                self.take_signal();
             }
             self.meet_deadlines(Instant::now());
             self.tell();
@@ -143,18 +131,25 @@ impl Runner {
             Leaving::No | Leaving::Asked => None,
         };
         let sweep = self.sweeping.as_ref().map(|sweeping| sweeping.next_step_at);
-        let next = [self.table.next_deadline(), sweep, last_words, self.drain_at].into_iter().flatten().min();
+        let silence = self.link.as_ref().and_then(|link| link.patience);
+        let attempts = self.attempts.values().filter_map(Attempt::due);
+        let Some(next) = attempts.chain(sweep).chain(silence).chain(last_words).chain(self.drain_at).min() else {
+            return EpollTimeout::NONE;
+        };
         // Rounded up, or the last millisecond would be spent asking again and again.
-        let wait = next.map(|at| at.saturating_duration_since(now) + Duration::from_micros(999));
-        wait.map_or(EpollTimeout::NONE, |wait| EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::MAX))
+        let wait = next.saturating_duration_since(now) + Duration::from_micros(999);
+        EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::MAX)
     }
 
     fn meet_deadlines(&mut self, now: Instant) {
-        if self.drain_at.is_some_and(|at| at <= now) {
-            self.drain_at = None;
+        if self.link.as_ref().and_then(|link| link.patience).is_some_and(|at| at <= now) {
+            self.hang_up();
+        }
+        if self.drain_at.take_if(|at| *at <= now).is_some() {
             self.drain();
         }
-        while let Some(serial) = self.table.take_due(now) {
+        let due = self.attempts.iter().filter(|(_, attempt)| attempt.due().is_some_and(|at| at <= now));
+        for serial in due.map(|(serial, _)| *serial).collect::<Vec<_>>() {
             self.press(serial, now);
         }
         if self.sweeping.as_ref().is_some_and(|sweeping| sweeping.next_step_at <= now) {
@@ -162,113 +157,14 @@ impl Runner {
         }
     }
 
-    fn may_leave(&mut self, now: Instant) -> bool {
-        if !self.table.is_empty() || self.sweeping.is_some() {
-            return false;
-        }
-        match &mut self.leaving {
-            Leaving::No => false,
-            Leaving::Asked => self.ended.is_empty(),
-            Leaving::Terminated { by } => {
-                let by = *by.get_or_insert(now + LAST_WORDS);
-                self.ended.is_empty() || self.link.is_none() || by <= now
-            }
-        }
-    }
-
-    fn take_signals(&mut self) {
-        while let Ok(Some(signal)) = self.signals.next() {
-            match (signal, self.leaving) {
-                (libc::SIGCHLD, _) => self.reap(),
-                (_, Leaving::No | Leaving::Asked) => {
-                    self.leaving = Leaving::Terminated { by: None };
-                    self.drain();
-                }
-                // A second one will not wait.
-                (_, Leaving::Terminated { .. }) => {
-                    self.table.serials().into_iter().for_each(|serial| self.kill(serial))
-                }
-            }
-        }
-    }
-
-    /// Lets what runs end by itself for `patience`, then ends it.
-    pub(super) fn drain_after(&mut self, patience: Duration) {
-        self.drain_at = Instant::now().checked_add(patience);
-    }
-
-    fn drain(&mut self) {
-        for serial in self.table.serials() {
-            self.stop_its_way(serial, Cause::Drained);
-        }
+    /// The attempt of that name, if it runs. A walk: the table is no longer than what runs at once.
+    pub(super) fn find(&self, key: Key) -> Option<Serial> {
+        self.attempts.iter().find(|(_, attempt)| attempt.running.key == key).map(|(serial, _)| *serial)
     }
 
     fn pump(&mut self, serial: Serial) {
-        let Some(attempt) = self.table.get_mut(serial) else { return };
+        let Some(attempt) = self.attempts.get_mut(&serial) else { return };
         // The rest is taken when the loop comes round again; a closed pipe leaves the epoll by itself.
         attempt.output.pump(self.null.as_fd());
-    }
-
-    /// Starts an attempt, unless it is known.
-    pub(super) fn spawn(&mut self, spawn: &Spawn, descriptors: Vec<OwnedFd>) {
-        if self.table.serial(spawn.key).is_some() || self.ended.contains_key(&spawn.key) {
-            return;
-        }
-        if matches!(self.leaving, Leaving::Terminated { .. }) {
-            // It never started; whoever runs next will be asked again.
-            return;
-        }
-        let started_at_us = clock::now_us();
-        match self.start(spawn, descriptors, started_at_us) {
-            Ok(running) => self.say(FromRunner::Started(running)),
-            Err(end) => self.settle_end(Ended {
-                key: spawn.key,
-                end,
-                cause: Cause::Itself,
-                started_at_us,
-                ended_at_us: clock::now_us(),
-                usage: Usage::default(),
-                output_bytes: 0,
-                dropped_bytes: 0,
-            }),
-        }
-    }
-
-    fn start(&mut self, spawn: &Spawn, descriptors: Vec<OwnedFd>, started_at_us: i64) -> Result<Running, End> {
-        let mut descriptors = descriptors.into_iter();
-        let file = descriptors.next().ok_or(spawn::exhausted(libc::EBADF))?;
-        let input = if spawn.has_input { Some(descriptors.next().ok_or(spawn::exhausted(libc::EBADF))?) } else { None };
-        let (pipe, writer) =
-            fd::pipe().map_err(|error| spawn::exhausted(error.raw_os_error().unwrap_or(libc::EMFILE)))?;
-        self.watch(&pipe, self.table.next_serial()).map_err(|errno| spawn::exhausted(errno as i32))?;
-        let around = Surroundings {
-            instance: &self.instance,
-            input: input.as_ref().unwrap_or(&self.null).as_fd(),
-            output: writer.as_fd(),
-            open_files: self.open_files,
-        };
-        let started = spawn::start(&mut self.starter, spawn, &around)?;
-        let running = Running { key: spawn.key, pid: started.pid, start_ticks: started.start_ticks, started_at_us };
-        let output = Output::new(pipe, file, spawn.output_cap_bytes);
-        self.table.insert(Attempt::new(spawn, running, output, Instant::now()));
-        Ok(running)
-    }
-
-    /// Keeps an end until it is acknowledged, and tells it.
-    pub(super) fn settle_end(&mut self, ended: Ended) {
-        self.ended.insert(ended.key, ended.clone());
-        self.say(FromRunner::Ended(ended));
-    }
-
-    /// Closes the books of an attempt that has ended.
-    pub(super) fn finish(&mut self, serial: Serial) {
-        let Some(mut attempt) = self.table.remove(serial) else { return };
-        attempt.output.finish(self.null.as_fd());
-        for owner in self.strays.values_mut().filter(|owner| **owner == Some(serial)) {
-            *owner = None;
-        }
-        if let Some((end, ended_at_us)) = attempt.end.take() {
-            self.settle_end(attempt.report(end, ended_at_us));
-        }
     }
 }

@@ -1,60 +1,94 @@
 //! The start of an attempt.
 
-use std::ffi::{CString, OsStr};
-use std::os::fd::BorrowedFd;
+use std::ffi::{CString, NulError, OsStr};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Instant;
 
-use crate::sys::process::{Limit, Program, Resource, StartError, Started, Starter, Step};
-use crate::wire::runner::{ATTEMPT, End, Fault, INSTANCE, Limits, Spawn, TASK_ID};
+use super::attempt::Attempt;
+use super::leave::Leaving;
+use super::output::Output;
+use super::serve::Runner;
+use crate::sys::process::{self, Limit, Program, Resource, StartError, Step};
+use crate::sys::{clock, fd};
+use crate::wire::runner::{
+    ATTEMPT, Cause, End, Ended, Fault, FromRunner, INSTANCE, Limits, Running, Spawn, TASK_ID, Usage,
+};
 
 /// Where commands are looked for by a task without PATH.
 const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
 
-/// What an attempt is started with, beside the daemon's words.
-#[derive(Debug)]
-pub(super) struct Surroundings<'a> {
-    pub(super) instance: &'a str,
-    pub(super) input: BorrowedFd<'a>,
-    pub(super) output: BorrowedFd<'a>,
-    /// The soft limit on open files that this process had before it raised it, and its hard one.
-    pub(super) open_files: (u64, u64),
-}
+impl Runner {
+    /// Starts an attempt, unless it is known.
+    pub(super) fn spawn(&mut self, spawn: &Spawn, descriptors: Vec<OwnedFd>) {
+        // While it leaves it starts nothing: whoever runs next will be asked again.
+        let leaves = matches!(self.leaving, Leaving::Terminated { .. });
+        if leaves || self.find(spawn.key).is_some() || self.ended.contains_key(&spawn.key) {
+            return;
+        }
+        let started_at_us = clock::now_us();
+        match self.start(spawn, descriptors, started_at_us) {
+            Ok(running) => self.say(FromRunner::Started(running)),
+            Err(end) => self.settle_end(Ended {
+                key: spawn.key,
+                end,
+                cause: Cause::Itself,
+                started_at_us,
+                ended_at_us: clock::now_us(),
+                usage: Usage::default(),
+                output_bytes: 0,
+                dropped_bytes: 0,
+            }),
+        }
+    }
 
-/// The end of an attempt for which descriptors or processes ran out.
-pub(super) fn exhausted(errno: i32) -> End {
-    End::NotStarted { fault: Fault::NoResources, errno, subject: Vec::new() }
-}
+    fn start(&mut self, spawn: &Spawn, descriptors: Vec<OwnedFd>, started_at_us: i64) -> Result<Running, End> {
+        let missing = || exhausted(io::Error::from_raw_os_error(libc::EBADF));
+        let mut descriptors = descriptors.into_iter();
+        let file = descriptors.next().ok_or_else(missing)?;
+        let input = if spawn.has_input { Some(descriptors.next().ok_or_else(missing)?) } else { None };
+        let (pipe, writer) = fd::pipe().map_err(exhausted)?;
+        self.watch(&pipe, self.next_serial).map_err(exhausted)?;
 
-/// Starts the command.
-pub(super) fn start(starter: &mut Starter, spawn: &Spawn, around: &Surroundings<'_>) -> Result<Started, End> {
-    let nul = |_| End::NotStarted { fault: Fault::BadArguments, errno: libc::EINVAL, subject: Vec::new() };
-    let arguments = strings(spawn.arguments.iter().cloned()).map_err(nul)?;
-    let environment = strings(environment(spawn, around.instance)).map_err(nul)?;
-    let directory = CString::new(spawn.directory.as_slice()).map_err(nul)?;
-    let candidates = strings(candidates(spawn)).map_err(nul)?;
-    let program = Program {
-        candidates: &candidates,
-        arguments: &arguments,
-        environment: &environment,
-        directory: &directory,
-        umask: spawn.umask,
-        nice: spawn.nice,
-        limits: &limits(&spawn.limits, around.open_files),
-        input: around.input,
-        output: around.output,
-    };
-    starter.start(&program).map_err(|error| {
-        let subject = match error.step {
-            Step::Directory => spawn.directory.clone(),
-            Step::Execute => spawn.arguments.first().cloned().unwrap_or_default(),
-            Step::Fork | Step::Group | Step::Limit | Step::Nice | Step::Descriptors => Vec::new(),
+        let nul = |_| not_started(Fault::BadArguments, libc::EINVAL, b"");
+        let name = spawn.arguments.first().map_or(&b""[..], Vec::as_slice);
+        let path = spawn.environment.iter().find(|(name, _)| name == b"PATH").map_or(DEFAULT_PATH, |(_, path)| path);
+        let candidates = strings(process::search(name, path).into_iter()).map_err(nul)?;
+        let program = Program {
+            candidates: &candidates,
+            arguments: &strings(spawn.arguments.iter().cloned()).map_err(nul)?,
+            environment: &strings(environment(spawn, &self.instance)).map_err(nul)?,
+            directory: &CString::new(spawn.directory.as_slice()).map_err(nul)?,
+            umask: spawn.umask,
+            nice: spawn.nice,
+            limits: &limits(&spawn.limits, self.open_files),
+            input: input.as_ref().unwrap_or(&self.null).as_fd(),
+            output: writer.as_fd(),
         };
-        End::NotStarted { fault: fault(spawn, error, &candidates), errno: error.errno, subject }
-    })
+        let started = self.starter.start(&program).map_err(|error| {
+            let subject = if error.step == Step::Directory { &spawn.directory } else { name };
+            not_started(fault(spawn, error, &candidates), error.errno, subject)
+        })?;
+
+        let running = Running { key: spawn.key, pid: started.pid, start_ticks: started.start_ticks, started_at_us };
+        let output = Output::new(pipe, file, spawn.output_cap_bytes);
+        self.attempts.insert(self.next_serial, Attempt::new(spawn, running, output, Instant::now()));
+        self.next_serial += 1;
+        Ok(running)
+    }
 }
 
-fn strings(all: impl Iterator<Item = Vec<u8>>) -> Result<Vec<CString>, std::ffi::NulError> {
+fn not_started(fault: Fault, errno: i32, subject: &[u8]) -> End {
+    End::NotStarted { fault, errno, subject: subject.to_vec() }
+}
+
+fn exhausted(error: io::Error) -> End {
+    not_started(Fault::NoResources, error.raw_os_error().unwrap_or(0), b"")
+}
+
+fn strings(all: impl Iterator<Item = Vec<u8>>) -> Result<Vec<CString>, NulError> {
     all.map(CString::new).collect()
 }
 
@@ -70,19 +104,6 @@ fn environment(spawn: &Spawn, instance: &str) -> impl Iterator<Item = Vec<u8>> {
         .filter(|(name, _)| ![TASK_ID, ATTEMPT, INSTANCE].iter().any(|own| own.as_bytes() == name));
     let given = given.map(|(name, value)| [name.as_slice(), b"=", value].concat());
     given.chain(own.into_iter().map(|(name, value)| format!("{name}={value}").into_bytes()))
-}
-
-/// The paths that may be meant, as execvp(3) has it: a name without a slash is looked for along the task's PATH.
-fn candidates(spawn: &Spawn) -> impl Iterator<Item = Vec<u8>> {
-    let name = spawn.arguments.first().map_or(&b""[..], Vec::as_slice);
-    let path = spawn.environment.iter().find(|(name, _)| name == b"PATH").map_or(DEFAULT_PATH, |(_, path)| path);
-    let searched = !name.is_empty() && !name.contains(&b'/');
-    let direct = (!searched).then(|| name.to_vec());
-    let along = searched.then(|| path.split(|byte| *byte == b':')).into_iter().flatten();
-    direct.into_iter().chain(along.map(move |directory| match directory {
-        b"" => [b"./", name].concat(),
-        _ => [directory, b"/", name].concat(),
-    }))
 }
 
 fn limits(limits: &Limits, (soft, hard): (u64, u64)) -> Vec<Limit> {

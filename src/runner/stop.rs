@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::attempt::{Serial, Stage};
 use super::serve::Runner;
+use super::strays::Stray;
 use crate::sys::procfs::{self, Process};
 use crate::sys::{pidfd, signal};
 use crate::wire::runner::Cause;
@@ -15,7 +16,7 @@ impl Runner {
     /// Asks all processes of an attempt to end, by `wanted`, and has them killed after `grace`. Asked again,
     /// the shorter grace counts, and the first cause.
     pub(super) fn stop(&mut self, serial: Serial, cause: Cause, wanted: i32, grace: Duration) {
-        let Some(attempt) = self.table.get_mut(serial) else { return };
+        let Some(attempt) = self.attempts.get_mut(&serial) else { return };
         if attempt.end.is_none() && attempt.cause == Cause::Itself {
             attempt.cause = cause;
         }
@@ -29,30 +30,28 @@ impl Runner {
             return self.kill(serial);
         }
         attempt.stage = Stage::Stopping { signal: wanted, kill_at };
-        self.table.look_at(serial, Some(kill_at));
         // One that is stopped (SIGSTOP) takes no signal but this, and then the other that waits for it.
         self.signal_all(serial, &[wanted, libc::SIGCONT]);
     }
 
     /// Stops an attempt by its own signal, with its own grace.
     pub(super) fn stop_its_way(&mut self, serial: Serial, cause: Cause) {
-        let Some(attempt) = self.table.get_mut(serial) else { return };
-        let (wanted, grace) = (attempt.stop_signal, Duration::from_millis(attempt.grace_ms));
+        let Some(attempt) = self.attempts.get_mut(&serial) else { return };
+        let (wanted, grace) = (attempt.stop_signal, attempt.grace);
         self.stop(serial, cause, wanted, grace);
     }
 
     /// Kills all processes of an attempt.
     pub(super) fn kill(&mut self, serial: Serial) {
         let give_up_at = Instant::now() + AFTER_KILL;
-        let Some(attempt) = self.table.get_mut(serial) else { return };
+        let Some(attempt) = self.attempts.get_mut(&serial) else { return };
         attempt.stage = Stage::Killed { give_up_at };
-        self.table.look_at(serial, Some(give_up_at));
         self.signal_all(serial, &[libc::SIGKILL]);
     }
 
     /// Tells an orphan that has just been found what its attempt's other processes were told.
     pub(super) fn greet_stray(&mut self, serial: Serial, pid: i32) {
-        let Some(attempt) = self.table.get_mut(serial) else { return };
+        let Some(attempt) = self.attempts.get_mut(&serial) else { return };
         match attempt.stage {
             Stage::Running => {}
             Stage::Stopping { signal: wanted, .. } => send_each(pid, &[wanted, libc::SIGCONT]),
@@ -62,10 +61,10 @@ impl Runner {
 
     /// Signals the main process's group, the attempt's orphans, and all that is below either.
     fn signal_all(&mut self, serial: Serial, signals: &[i32]) {
-        let strays = self.strays.iter().filter(|(_, owner)| **owner == Some(serial));
+        let strays = self.strays.iter().filter(|(_, stray)| **stray == Stray::Of(serial));
         let strays: Vec<i32> = strays.map(|(pid, _)| *pid).collect();
-        let Some(attempt) = self.table.get_mut(serial) else { return };
-        let main = attempt.end.is_none().then_some(attempt.running.pid);
+        let Some(attempt) = self.attempts.get_mut(&serial) else { return };
+        let main = attempt.main();
         let below: Vec<Process> = main.iter().chain(&strays).flat_map(|root| procfs::descendants(*root)).collect();
         // When their parents die they become orphans: then they are known, whatever their environment says.
         attempt.seen.extend(below.iter().map(|process| (process.pid, process.start_ticks)));
@@ -81,25 +80,14 @@ impl Runner {
             send_each(stray, signals);
         }
         for process in below.iter().filter(|process| Some(process.group) != main) {
-            send_held(process, signals);
+            if let Ok(held) = pidfd::hold(process.pid, process.start_ticks) {
+                signals.iter().for_each(|wanted| drop(pidfd::send_signal(&held, *wanted)));
+            }
         }
     }
 }
 
 /// Signals a child that has not been collected. That it has ended meanwhile is no fault.
 fn send_each(child: i32, signals: &[i32]) {
-    for wanted in signals {
-        let _ = signal::send(child, *wanted);
-    }
-}
-
-/// Signals somebody else's child, whose number could be another's by now: held first, then compared. That
-/// it has ended meanwhile is no fault.
-pub(super) fn send_held(process: &Process, signals: &[i32]) {
-    let Ok(held) = pidfd::open(process.pid) else { return };
-    if procfs::process(process.pid).is_ok_and(|now| now.start_ticks == process.start_ticks) {
-        for wanted in signals {
-            let _ = pidfd::send_signal(&held, *wanted);
-        }
-    }
+    signals.iter().for_each(|wanted| drop(signal::send(child, *wanted)));
 }

@@ -1,12 +1,12 @@
 //! What a dead runner left behind: found, asked to end, killed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use super::serve::{Runner, SWEEP};
 use crate::sys::pidfd;
-use crate::sys::procfs::{self, Process};
+use crate::sys::procfs::{self, Process, Snapshot};
 use crate::wire::runner::{FromRunner, INSTANCE, Sweep, TASK_ID};
 
 /// What SIGKILL does not end within this time hangs in the kernel and is reported as a survivor.
@@ -61,15 +61,12 @@ impl Runner {
     /// Takes hold of what is left, signals it, and has its end watched.
     fn hold(&self, sweeping: &mut Sweeping, signals: &[i32]) {
         for process in self.leftovers(&sweeping.sweep) {
-            let Ok(held) = pidfd::open(process.pid) else { continue };
-            let same = procfs::process(process.pid).is_ok_and(|now| now.start_ticks == process.start_ticks);
-            if !same || self.watch(&held, SWEEP).is_err() {
+            let Ok(held) = pidfd::hold(process.pid, process.start_ticks) else { continue };
+            if self.watch(&held, SWEEP).is_err() {
                 continue;
             }
-            for signal in signals {
-                // It may end at this very moment.
-                let _ = pidfd::send_signal(&held, *signal);
-            }
+            // It may end at this very moment.
+            signals.iter().for_each(|wanted| drop(pidfd::send_signal(&held, *wanted)));
             sweeping.held.push((process.pid, held));
         }
     }
@@ -77,37 +74,31 @@ impl Runner {
     /// Processes that are named by number and start time, those in their groups, those that carry the
     /// daemon's name in their environment, and all below; never this runner, its children or the daemon.
     fn leftovers(&self, sweep: &Sweep) -> Vec<Process> {
-        let all: HashMap<i32, Process> =
-            procfs::all().unwrap_or_default().into_iter().map(|process| (process.pid, process)).collect();
+        let all = Snapshot::take().unwrap_or_default();
         let processes = sweep.leftovers.iter().filter_map(|left| left.process);
-        let alive = |pid: i32, start_ticks| all.get(&pid).is_some_and(|process| process.start_ticks == start_ticks);
-        let named: HashSet<i32> = processes.filter(|(pid, start)| alive(*pid, *start)).map(|(pid, _)| pid).collect();
+        let named: HashSet<i32> =
+            processes.filter(|(pid, start)| all.holds(*pid, *start)).map(|(pid, _)| pid).collect();
         let me = i32::try_from(std::process::id()).unwrap_or_default();
         let spared: HashSet<i32> = self.link.iter().map(|link| link.peer.pid).chain([me, 1]).collect();
-        let left = |process: &Process| {
+        let left = |process: &&Process| {
             named.contains(&process.pid) || named.contains(&process.group) || carries(process.pid, &self.instance)
         };
-        let candidates = all.values().filter(|process| !spared.contains(&process.pid));
-        let marked: HashSet<i32> =
-            candidates.clone().filter(|process| left(process)).map(|process| process.pid).collect();
+        let candidates = all.iter().filter(|process| !spared.contains(&process.pid));
+        let marked: HashSet<i32> = candidates.clone().filter(left).map(|process| process.pid).collect();
         let swept = |process: &&Process| {
-            let ours = ancestry(process.pid, &all).any(|pid| pid == me);
-            !process.zombie && !ours && ancestry(process.pid, &all).any(|pid| marked.contains(&pid))
+            let line = || all.ancestry(process.pid);
+            !process.zombie && !line().any(|pid| pid == me) && line().any(|pid| marked.contains(&pid))
         };
         candidates.filter(swept).copied().collect()
     }
 }
 
-/// `pid`, its parent, and so on. Ends even where the processes changed while they were read.
-fn ancestry(pid: i32, all: &HashMap<i32, Process>) -> impl Iterator<Item = i32> {
-    let next = |pid: &i32| all.get(pid).map(|process| process.parent).filter(|parent| *parent > 0);
-    std::iter::successors(Some(pid), next).take(1024)
-}
-
 fn carries(pid: i32, instance: &str) -> bool {
     let me = nix::unistd::geteuid().as_raw();
     // Root reads every environment, and tasks of root may have become others.
-    let readable = me == 0 || procfs::owner(pid).is_ok_and(|owner| owner == me);
-    let environment = if readable { procfs::environment(pid).unwrap_or_default() } else { Vec::new() };
+    if me != 0 && !procfs::owner(pid).is_ok_and(|owner| owner == me) {
+        return false;
+    }
+    let environment = procfs::environment(pid).unwrap_or_default();
     procfs::variable(&environment, INSTANCE) == Some(instance) && procfs::variable(&environment, TASK_ID).is_some()
 }

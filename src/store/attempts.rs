@@ -1,4 +1,6 @@
 //! Attempts: claimed, started, ended.
+//!
+//! Each function does what the method of [`Store`](super::Store) promises that calls it.
 
 use rusqlite::Row;
 

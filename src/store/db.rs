@@ -5,11 +5,8 @@ use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Params
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::sql::Sql;
+use super::sql::{self, Sql};
 use super::{Error, Result};
-
-/// More than there are statements, so that none is ever prepared twice.
-const PREPARED: usize = 128;
 
 /// The connection, with the name of its file for people.
 #[derive(Debug)]
@@ -20,7 +17,7 @@ pub(super) struct Db {
 
 impl Db {
     pub(super) fn new(conn: Connection, path: String) -> Self {
-        conn.set_prepared_statement_cache_capacity(PREPARED);
+        conn.set_prepared_statement_cache_capacity(sql::COUNT);
         Self { conn, path }
     }
 

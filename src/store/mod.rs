@@ -9,10 +9,15 @@
 mod attempts;
 mod codes;
 mod db;
+mod error;
 mod events;
 mod ledger;
 mod list;
+mod log;
+mod open;
+mod page;
 mod queues;
+mod records;
 mod recover;
 mod schema;
 mod sql;
@@ -21,206 +26,18 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
+pub use error::{Error, Result};
+pub use open::Settings;
+pub use page::{EventFilter, EventPage, Filter, Line, Listing, Page};
+pub use records::{Candidate, Counts, NewTask, OpenAttempt};
 pub use sqlite::SqliteStore;
 
 use std::collections::BTreeMap;
 
 use crate::task::{
-    Attempt, AttemptKey, Claim, Condition, Dependency, Event, EventKind, Key, Label, Outcome, Queue, QueueName,
-    Schedule, Spec, State, Submission, Task, TaskId, Timestamp,
+    Attempt, AttemptKey, Claim, Condition, Dependency, Event, EventKind, Key, Queue, QueueName, Schedule, Spec, Task,
+    TaskId, Timestamp,
 };
-
-/// Why the store could not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No room on the file system; nothing of the transaction happened.
-    #[error("no space left for the queue in {path}; free some and try again")]
-    Full {
-        /// The database file.
-        path: String,
-    },
-    /// The file is not an intact database. It is left as it is.
-    #[error(
-        "the queue {path} is damaged ({detail}); it was left untouched: restore it from a backup, or move it away to start with an empty queue"
-    )]
-    Damaged {
-        /// The database file.
-        path: String,
-        /// What the database said.
-        detail: String,
-    },
-    /// The file was written by a later version.
-    #[error("the queue {path} has schema {found}, and this version knows {known}; install the newer taskdaemon again")]
-    Newer {
-        /// The database file.
-        path: String,
-        /// The schema found.
-        found: u32,
-        /// The newest schema known here.
-        known: u32,
-    },
-    /// Another process has the database open.
-    #[error("the queue {path} is in use by another process; stop that one first, fuser(1) tells which it is")]
-    InUse {
-        /// The database file.
-        path: String,
-    },
-    /// The file or its directory may not be used.
-    #[error("cannot {action} {path}")]
-    File {
-        /// The verb.
-        action: &'static str,
-        /// The file or directory.
-        path: String,
-        /// What the kernel said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Anything else the database said.
-    #[error("{action} in the queue {path}")]
-    Database {
-        /// What was being done.
-        action: &'static str,
-        /// The database file.
-        path: String,
-        /// What it said.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-}
-
-/// What the store says back.
-pub type Result<T> = std::result::Result<T, Error>;
-
-/// How a database file is used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// Memory for pages of the database, in bytes.
-    pub cache_bytes: u64,
-    /// Pages of 4 KiB in the log after which a commit moves them into the database.
-    pub checkpoint_pages: u32,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { cache_bytes: 2 << 20, checkpoint_pages: 1000 }
-    }
-}
-
-/// A task as it is first written.
-#[derive(Debug)]
-pub struct NewTask<'a> {
-    /// The user who submits it.
-    pub owner: u32,
-    /// What was asked for.
-    pub submission: &'a Submission,
-    /// The state that it starts in.
-    pub state: State,
-    /// When it was accepted.
-    pub now: Timestamp,
-    /// Not before this.
-    pub due: Option<Timestamp>,
-    /// Those of its dependencies that have not ended yet.
-    pub open_dependencies: &'a [Dependency],
-    /// The recurring task that it is a run of.
-    pub schedule: Option<&'a str>,
-}
-
-/// A queued task that could start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Candidate {
-    /// The task.
-    pub id: TaskId,
-    /// Higher first.
-    pub priority: i32,
-    /// How many slots it takes.
-    pub slots: u32,
-}
-
-/// An attempt that was claimed and has not ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenAttempt {
-    /// Which.
-    pub key: AttemptKey,
-    /// Who claimed it.
-    pub claim: Claim,
-    /// Its process, once known.
-    pub pid: Option<i32>,
-    /// When that process started, in clock ticks after boot.
-    pub pid_start: Option<u64>,
-}
-
-/// Which tasks a list shows; all that is given must hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Only this user's.
-    pub owner: Option<u32>,
-    /// Only in one of these states; empty is any.
-    pub states: Vec<State>,
-    /// Only of this queue.
-    pub queue: Option<QueueName>,
-    /// Only with this label.
-    pub label: Option<Label>,
-    /// Only runs of this recurring task.
-    pub schedule: Option<String>,
-}
-
-/// Which part of a list, newest first unless `oldest_first`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Page {
-    /// Only what comes after this task in the list's order.
-    pub after: Option<TaskId>,
-    /// At most this many.
-    pub limit: usize,
-    /// From the lowest ID up.
-    pub oldest_first: bool,
-}
-
-/// One line of a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    /// The task.
-    pub task: Task,
-    /// What it runs.
-    pub spec: Spec,
-    /// How its last attempt ended, if it did.
-    pub outcome: Option<Outcome>,
-    /// When its last attempt started, if it did.
-    pub started_at: Option<Timestamp>,
-}
-
-/// One page of a list.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Listing {
-    /// The lines.
-    pub lines: Vec<Line>,
-    /// Where the next page starts after; `None` at the end. A page may be short, even empty, before the end:
-    /// the store looks at a bounded number of rows at a time.
-    pub next: Option<TaskId>,
-}
-
-/// Which events are read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct EventFilter {
-    /// Only those after this one.
-    pub after: i64,
-    /// Only about this task.
-    pub task: Option<TaskId>,
-    /// Only about this user's tasks, and about queues.
-    pub owner: Option<u32>,
-}
-
-/// One page of the history.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct EventPage {
-    /// The events, oldest first.
-    pub events: Vec<Event>,
-    /// Where the next page starts after; equals the end of the history where nothing more is there now.
-    pub next: i64,
-}
-
-/// How many tasks of a queue are in each state.
-pub type Counts = BTreeMap<State, u64>;
 
 /// What the engine needs of a database.
 ///

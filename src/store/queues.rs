@@ -1,4 +1,6 @@
 //! Queues and recurring tasks, kept as documents.
+//!
+//! Each function does what the method of [`Store`](super::Store) promises that calls it.
 
 use super::db::read_document;
 use super::{Result, SqliteStore, sql};

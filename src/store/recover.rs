@@ -9,23 +9,13 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::log::number;
 use super::schema::APPLICATION_ID;
-use super::{Error, Result};
+use super::{Error, Result, log};
 
 /// The start of an SQLite file; <https://www.sqlite.org/fileformat.html#the_database_header>.
 const HEADER: usize = 100;
 const MAGIC: &[u8] = b"SQLite format 3\0";
-
-/// What stands at the path.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    /// Nothing: a queue may be made.
-    Nothing,
-    /// A queue whose last user closed it.
-    Closed,
-    /// A queue whose last user died; its log has to be taken over.
-    Left,
-}
 
 /// The file beside the database with that ending.
 pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
@@ -43,31 +33,40 @@ fn damaged(path: &Path, detail: impl Into<String>) -> Error {
     Error::Damaged { path: path.display().to_string(), detail: detail.into() }
 }
 
-/// Looks at what is there, and changes nothing but a mode that lets others read.
-pub(super) fn examine(path: &Path) -> Result<Found> {
-    let log = beside(path, "-wal");
-    let log_bytes = match std::fs::symlink_metadata(&log) {
-        Ok(about) => about.len(),
-        Err(fault) if fault.kind() == ErrorKind::NotFound => 0,
-        Err(fault) => return Err(file_error("look at", &log, fault)),
-    };
+/// Looks at what is there, and changes nothing but a mode that lets others read; `false` where nothing is.
+pub(super) fn examine(path: &Path) -> Result<bool> {
+    let log = open_log(&beside(path, "-wal"))?;
     let mut options = OpenOptions::new();
     options.read(true).write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-    let mut file = match options.open(path) {
-        Ok(file) => file,
+    let mut file = match (options.open(path), &log) {
+        (Ok(file), _) => file,
+        (Err(fault), None) if fault.kind() == ErrorKind::NotFound => return Ok(false),
         // A new database would take the old one's log for its own.
-        Err(fault) if fault.kind() == ErrorKind::NotFound && log_bytes > 0 => {
+        (Err(fault), Some(_)) if fault.kind() == ErrorKind::NotFound => {
             return Err(damaged(path, "it is gone, and its log is still there"));
         }
-        Err(fault) if fault.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
-        Err(fault) => return Err(file_error("open", path, fault)),
+        (Err(fault), _) => return Err(file_error("open", path, fault)),
     };
-    check_header(path, &mut file, log_bytes > 0)?;
+    let header = read_header(path, &mut file)?;
+    check_length(path, &file, &header, log)?;
     keep_private(path, &file)?;
-    Ok(if log_bytes > 0 { Found::Left } else { Found::Closed })
+    Ok(true)
 }
 
-fn check_header(path: &Path, file: &mut File, has_log: bool) -> Result<()> {
+/// The log, if there is one with anything in it.
+fn open_log(path: &Path) -> Result<Option<File>> {
+    match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path) {
+        Ok(log) => {
+            keep_private(path, &log)?;
+            let about = log.metadata().map_err(|fault| file_error("look at", path, fault))?;
+            Ok((about.len() > 0).then_some(log))
+        }
+        Err(fault) if fault.kind() == ErrorKind::NotFound => Ok(None),
+        Err(fault) => Err(file_error("open", path, fault)),
+    }
+}
+
+fn read_header(path: &Path, file: &mut File) -> Result<[u8; HEADER]> {
     let about = file.metadata().map_err(|fault| file_error("look at", path, fault))?;
     if !about.is_file() {
         return Err(damaged(path, "it is not a regular file"));
@@ -87,22 +86,30 @@ fn check_header(path: &Path, file: &mut File, has_log: bool) -> Result<()> {
     if number(&header, 68) != APPLICATION_ID {
         return Err(damaged(path, "it is another program's database"));
     }
-    // A log may hold pages that the file does not have yet.
-    let page_bytes = u64::from(number(&header, 16) >> 16);
-    let page_bytes = if page_bytes == 1 { 65_536 } else { page_bytes };
-    let expected = page_bytes * u64::from(number(&header, 28));
-    if !has_log && about.len() < expected {
-        return Err(damaged(path, format!("it is cut short: {} of {expected} bytes", about.len())));
+    Ok(header)
+}
+
+/// Every page has to be in the file or, after a crash, in the log.
+fn check_length(path: &Path, file: &File, header: &[u8; HEADER], log_file: Option<File>) -> Result<()> {
+    let bytes = file.metadata().map_err(|fault| file_error("look at", path, fault))?.len();
+    let page_bytes = match number(header, 16) >> 16 {
+        0 => return Err(damaged(path, "its header makes no sense")),
+        1 => 65_536,
+        page_bytes => u64::from(page_bytes),
+    };
+    let held = log_file.map(log::read).transpose().map_err(|fault| file_error("read the log of", path, fault))?;
+    let held = held.unwrap_or_default();
+    let total = held.total.unwrap_or_else(|| number(header, 28));
+    let in_file = u32::try_from(bytes / page_bytes).unwrap_or(u32::MAX);
+    let is_missing = |page: u32| !held.pages.contains(&page);
+    if in_file < total && (in_file + 1..=total).any(is_missing) {
+        let expected = page_bytes * u64::from(total);
+        return Err(damaged(path, format!("it is cut short: {bytes} of {expected} bytes")));
     }
     Ok(())
 }
 
-/// The big-endian number of four bytes at that offset.
-fn number(header: &[u8; HEADER], offset: usize) -> u32 {
-    header[offset..].iter().take(4).fold(0, |number, byte| number << 8 | u32::from(*byte))
-}
-
-/// The queue holds environments; nobody but its owner reads it.
+/// The queue and its log hold environments; nobody but their owner reads them.
 fn keep_private(path: &Path, file: &File) -> Result<()> {
     let about = file.metadata().map_err(|fault| file_error("look at", path, fault))?;
     if about.permissions().mode() & 0o077 == 0 {

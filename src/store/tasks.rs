@@ -1,4 +1,6 @@
 //! Tasks, what they run and what they wait for.
+//!
+//! Each function does what the method of [`Store`](super::Store) promises that calls it.
 
 use rusqlite::Row;
 
@@ -60,7 +62,7 @@ pub(super) fn insert(store: &mut SqliteStore, new: &NewTask<'_>) -> Result<TaskI
         ),
     )?;
     let document = db.document(sql::INSERT_SPEC.action(), &new.submission.spec)?;
-    db.execute(sql::INSERT_SPEC, (id.0, document.as_bytes()))?;
+    db.execute(sql::INSERT_SPEC, (id.0, document))?;
     if let Some(input) = &new.submission.stdin {
         db.execute(sql::INSERT_INPUT, (id.0, input))?;
     }

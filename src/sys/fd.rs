@@ -84,16 +84,16 @@ pub fn close_all_on_exec() -> io::Result<()> {
     Ok(())
 }
 
-/// Raises this process's limit on open files as far as it may; returns the former soft limit.
+/// Raises this process's limit on open files as far as it may; returns the former soft limit and the hard one.
 ///
 /// # Errors
 /// See setrlimit(2).
-pub fn raise_open_files() -> io::Result<u64> {
+pub fn raise_open_files() -> io::Result<(u64, u64)> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if soft < hard {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     }
-    Ok(soft)
+    Ok((soft, hard))
 }
 
 #[cfg(test)]

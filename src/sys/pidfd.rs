@@ -6,6 +6,8 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::procfs;
+
 /// Holds process `pid`, which need not be a child: pidfd_open(2).
 ///
 /// # Errors
@@ -16,6 +18,15 @@ pub fn open(pid: i32) -> io::Result<OwnedFd> {
     let fd = i32::try_from(fd).map_err(io::Error::other)?;
     // SAFETY: the kernel has just made this descriptor for us, nobody else knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Holds process `pid` if it is the one that started at `start_ticks`: held first, then compared.
+///
+/// # Errors
+/// NotFound where the number is another's by now, else as [`open`].
+pub fn hold(pid: i32, start_ticks: u64) -> io::Result<OwnedFd> {
+    let held = open(pid)?;
+    if procfs::process(pid)?.start_ticks == start_ticks { Ok(held) } else { Err(io::ErrorKind::NotFound.into()) }
 }
 
 /// Sends `signal`; ESRCH says that the process has been collected already.

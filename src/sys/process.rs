@@ -123,6 +123,19 @@ pub struct StartError {
     pub errno: i32,
 }
 
+/// The paths that `name` may mean, as execvp(3) has it: without a slash it is looked for along `path`.
+#[must_use]
+pub fn search(name: &[u8], path: &[u8]) -> Vec<Vec<u8>> {
+    if name.is_empty() || name.contains(&b'/') {
+        return vec![name.to_vec()];
+    }
+    let join = |directory: &[u8]| match directory {
+        b"" => [b"./", name].concat(),
+        _ => [directory, b"/", name].concat(),
+    };
+    path.split(|byte| *byte == b':').map(join).collect()
+}
+
 /// Starts programs from one thread that takes no signals.
 #[derive(Debug)]
 pub struct Starter {

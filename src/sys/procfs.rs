@@ -1,5 +1,6 @@
 //! Other processes, as /proc shows them: proc(5).
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -39,6 +40,38 @@ fn parse(pid: i32, text: &[u8]) -> Option<Process> {
         group: fields.get(2)?.parse().ok()?,
         start_ticks: fields.get(19)?.parse().ok()?,
     })
+}
+
+/// The processes that were in sight at one time, by number.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot(HashMap<i32, Process>);
+
+impl Snapshot {
+    /// Looks at all of them.
+    ///
+    /// # Errors
+    /// Where /proc is not mounted.
+    pub fn take() -> io::Result<Self> {
+        Ok(Self(all()?.into_iter().map(|process| (process.pid, process)).collect()))
+    }
+
+    /// All of them, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Process> + Clone {
+        self.0.values()
+    }
+
+    /// Whether `pid` is the process that started at `start_ticks`.
+    #[must_use]
+    pub fn holds(&self, pid: i32, start_ticks: u64) -> bool {
+        self.0.get(&pid).is_some_and(|process| process.start_ticks == start_ticks)
+    }
+
+    /// `pid`, its parent, and so on.
+    pub fn ancestry(&self, pid: i32) -> impl Iterator<Item = i32> {
+        let parent = |pid: &i32| self.0.get(pid).map(|process| process.parent).filter(|parent| *parent > 0);
+        // Bounded, because the processes changed while they were read: there may be circles.
+        std::iter::successors(Some(pid), parent).take(1024)
+    }
 }
 
 /// Every process that is in sight.

@@ -33,7 +33,8 @@ pub struct Peer {
 }
 
 fn packets() -> io::Result<OwnedFd> {
-    Ok(socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?)
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    Ok(socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?)
 }
 
 /// Binds and listens at `path`, which must be free.
@@ -47,10 +48,10 @@ pub fn listen(path: &Path) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Connects to whoever listens at `path`; the descriptor does not block afterwards.
+/// Connects to whoever listens at `path`, without waiting: the connection stands before it is accepted.
 ///
 /// # Errors
-/// ENOENT where nothing is there, ECONNREFUSED where nobody listens any more.
+/// ENOENT where nothing is there, ECONNREFUSED where nobody listens any more, EAGAIN where too many wait.
 pub fn connect(path: &Path) -> io::Result<OwnedFd> {
     let socket = packets()?;
     connect_to(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
@@ -87,14 +88,18 @@ pub fn peer(socket: impl AsFd) -> io::Result<Peer> {
 /// Sends one message with descriptors, without waiting.
 ///
 /// # Errors
-/// EAGAIN where the other side has to read first, EPIPE where it is gone, EMSGSIZE where it is too large.
+/// WouldBlock where the other side has to read first, EPIPE where it is gone, EMSGSIZE where it is too large.
 pub fn send(socket: impl AsFd, bytes: &[u8], descriptors: &[OwnedFd]) -> io::Result<()> {
     let raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
     let rights = [ControlMessage::ScmRights(&raw)];
     let control: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
     let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
-    sendmsg::<UnixAddr>(socket.as_fd().as_raw_fd(), &[IoSlice::new(bytes)], control, flags, None)?;
-    Ok(())
+    match sendmsg::<UnixAddr>(socket.as_fd().as_raw_fd(), &[IoSlice::new(bytes)], control, flags, None) {
+        Ok(_) => Ok(()),
+        // As many descriptors of this user are under way as RLIMIT_NOFILE allows: they have to arrive first.
+        Err(Errno::ETOOMANYREFS) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 /// Receives one message, without waiting.

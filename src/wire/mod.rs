@@ -1,6 +1,9 @@
-//! What processes say to one another.
+//! What processes say to each other: documents and messages, as plain data.
 //!
-//! [`runner`] holds the messages between the daemon and the runner. Plain data and its encoding: it must
-//! not know who keeps it, or where.
+//! [`api`] is what clients and the daemon say, in JSON; [`runner`] is what the daemon and the runner say, in
+//! compact messages.
+//!
+//! It must not know sockets, nor what becomes of what is said.
 
+pub mod api;
 pub mod runner;

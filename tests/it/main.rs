@@ -1,5 +1,15 @@
 //! Integration tests: one binary, one module per promise or group of promises.
+#![allow(clippy::unwrap_used, reason = "a test that finds nothing to unwrap has failed")]
 
+mod api;
+mod cli;
+mod crowd;
+mod disk;
 mod house_rules;
 mod layers;
+mod process;
+mod queues;
+mod recover;
 mod source;
+mod support;
+mod tasks;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal as Known, kill};
 use nix::unistd::Pid;
-use taskdaemon::executor::{Cause, Executor, ExitStatus, Leftover, Report};
+use taskdaemon::executor::{Cause, Executor, ExitStatus, Launcher, Leftover, Report};
 use taskdaemon::sys::procfs;
 
 use crate::host::{Daemon, Host, alive, assert_ended, eventually, key, sh};
@@ -175,6 +175,49 @@ fn sigterm_ends_the_tasks_and_then_the_runner() {
     assert_ended(&daemon.end_of(key), ExitStatus::Exited(8), Cause::Drained);
     daemon.link.acknowledge(&[key]);
     eventually("the runner's end", || host.runner.try_wait().unwrap().is_some());
+}
+
+#[test]
+fn a_launched_runner_outlives_its_daemon_and_a_dead_one_is_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("runner.sock");
+    // Stale: its listener is gone.
+    drop(taskdaemon::sys::socket::listen(&socket).unwrap());
+    let launcher = || Launcher {
+        socket: socket.clone(),
+        command: Some((env!("CARGO_BIN_EXE_taskdaemon").into(), vec!["runner".into()])),
+    };
+    let mut first = Daemon::new(directory.path(), "launched", Box::new(launcher()));
+    let runner = first.link().runner;
+    let key = first.start(1, sh("echo $PPID; sleep 1000"));
+    first.await_output(key, "\n");
+    let pid: i32 = first.text(key).trim().parse().unwrap();
+    let process = procfs::process(pid).unwrap();
+    assert_ne!(process.parent, i32::try_from(std::process::id()).unwrap());
+    assert_eq!(nix::unistd::getsid(Some(Pid::from_raw(pid))).unwrap(), Pid::from_raw(process.group));
+    drop(first);
+    let mut second = Daemon::new(directory.path(), "launched", Box::new(launcher()));
+    assert_eq!(second.link().runner, runner);
+    kill(Pid::from_raw(pid), Known::SIGKILL).unwrap();
+    second.wait("loss", |report| matches!(report, Report::Lost { .. }).then_some(()));
+    assert_ne!(second.link().runner, runner);
+    second.link.sweep(vec![Leftover { key, process: None }]);
+    assert_eq!(swept(&second), [key]);
+    second.link.leave();
+    second.wait("loss", |report| matches!(report, Report::Lost { .. }).then_some(()));
+}
+
+#[test]
+fn a_runner_that_cannot_be_launched_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let command = Some(("/no/such/program".into(), Vec::new()));
+    let launcher = Launcher { socket: directory.path().join("runner.sock"), command };
+    let daemon = Daemon::new(directory.path(), "none", Box::new(launcher));
+    let reason = daemon.wait("loss", |report| match report {
+        Report::Lost { reason } => Some(reason),
+        _ => None,
+    });
+    assert!(reason.starts_with("start the runner /no/such/program: No such file"), "{reason}");
 }
 
 #[test]

@@ -55,11 +55,7 @@ impl Host {
     }
 
     fn daemon_of(&self, instance: &str) -> Daemon {
-        let (sender, reports) = mpsc::channel();
-        let sink = Box::new(move |report| drop(sender.send(report)));
-        let outputs = Outputs::new(self.directory.path());
-        let link = RunnerLink::new(instance, outputs, Box::new(Dial(self.socket())), sink).unwrap();
-        Daemon { link, reports, state: self.directory.path().to_owned() }
+        Daemon::new(self.directory.path(), instance, Box::new(Dial(self.socket())))
     }
 
     /// Unlike any other test's.
@@ -112,10 +108,17 @@ pub(crate) struct Greeting {
 }
 
 impl Daemon {
+    pub(crate) fn new(state: &Path, instance: &str, connect: Box<dyn Connect>) -> Self {
+        let (sender, reports) = mpsc::channel();
+        let sink = Box::new(move |report| drop(sender.send(report)));
+        let link = RunnerLink::new(instance, Outputs::new(state), connect, sink).unwrap();
+        Self { link, reports, state: state.to_owned() }
+    }
+
     /// Waits until a runner answers.
     pub(crate) fn link(&mut self) -> Greeting {
         let greeting = self.wait("a runner", |report| match report {
-            Report::Linked { runner, boot, known } => Some(Greeting { runner, boot, known }),
+            Report::Linked { runner, boot, known, .. } => Some(Greeting { runner, boot, known }),
             Report::Lost { .. } | Report::Started { .. } | Report::Ended { .. } | Report::Swept { .. } => None,
         });
         self.link.adopt();

@@ -57,7 +57,7 @@ CREATE TABLE counts (
 -- What a task runs, as JSON.
 CREATE TABLE specs (
     task     INTEGER PRIMARY KEY,
-    document BLOB NOT NULL
+    document TEXT NOT NULL
 ) STRICT;
 
 -- What a task reads on standard input, where that is not /dev/null.

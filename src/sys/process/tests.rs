@@ -59,6 +59,14 @@ fn a_program_gets_what_was_asked_for() {
 }
 
 #[test]
+fn a_name_is_looked_for_along_the_path() {
+    assert_eq!(search(b"ls", b"/a:/b"), [b"/a/ls", b"/b/ls"]);
+    assert_eq!(search(b"ls", b""), [b"./ls"]);
+    assert_eq!(search(b"./ls", b"/a:/b"), [b"./ls"]);
+    assert_eq!(search(b"", b"/a"), [b""]);
+}
+
+#[test]
 fn the_start_time_is_that_of_proc() {
     let (reader, writer) = fd::pipe().unwrap();
     let program = Program {

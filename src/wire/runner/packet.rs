@@ -4,6 +4,7 @@
 //! [postcard](https://postcard.jamesmunns.com) form. What is too large for a packet lies in a sealed memory
 //! file, the first descriptor of the packet.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -51,6 +52,45 @@ impl Packet {
     /// WouldBlock where the other side has to read first; BrokenPipe where it is gone.
     pub fn send(&self, socket: impl AsFd) -> io::Result<()> {
         socket::send(socket, &self.bytes, &self.descriptors)
+    }
+}
+
+/// Packets on their way. The other side may itself be waiting for room, so that nobody waits here: what the
+/// socket has no room for stays until it has.
+#[derive(Debug, Default)]
+pub struct Outbox(VecDeque<Packet>);
+
+impl Outbox {
+    /// Puts a packet behind the others.
+    pub fn push(&mut self, packet: Packet) {
+        self.0.push_back(packet);
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Sends what there is room for; true once nothing waits any more.
+    ///
+    /// # Errors
+    /// BrokenPipe where the other side is gone; what waited is thrown away.
+    pub fn flush(&mut self, socket: impl AsFd) -> io::Result<bool> {
+        while let Some(packet) = self.0.pop_front() {
+            match packet.send(&socket) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.0.push_front(packet);
+                    return Ok(false);
+                }
+                Err(error) => {
+                    self.0.clear();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(true)
     }
 }
 

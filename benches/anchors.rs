@@ -1,0 +1,384 @@
+//! The figures that users feel, as ratios measured in one run against a peer or a physical limit.
+//!
+//! `scripts/bench` runs this. Every latency is the whole life of a client process, as a shell would
+//! see it; the yardsticks (a bare `true`, `xargs -P`, a plain `posix_spawn` loop, a durable append) are
+//! taken in the same run, interleaved where it matters, because machines are shared and noisy.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "figures are for people")]
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_taskdaemon");
+const DEADLINE: Duration = Duration::from_secs(120);
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let quick = std::env::args().any(|argument| argument == "--quick");
+    let million: u64 = if quick { 100_000 } else { 1_000_000 };
+    let samples = if quick { 50 } else { 300 };
+    let mut table = Table::default();
+    let cores = std::thread::available_parallelism()?.get();
+
+    let mut host = Host::new(cores)?;
+    host.start()?;
+    yardsticks(&mut table, &host, samples, cores)?;
+    empty(&mut table, &host, samples)?;
+    throughput(&mut table, &host, cores)?;
+    idle(&mut table, &host, "idle")?;
+    queued(&mut table, &host, samples, "10 k", 10_000)?;
+    let batch = queued(&mut table, &host, samples, if quick { "100 k" } else { "1 M" }, million - 10_000)?;
+    table.row("batch accepted per second", batch, "tasks/s", None, "≥ 100,000");
+    idle(&mut table, &host, if quick { "at 100 k" } else { "at 1 M" })?;
+    restarts(&mut table, &mut host, samples.min(30))?;
+    table.print()?;
+    Ok(())
+}
+
+/// What the machine can do at best, right now.
+fn yardsticks(table: &mut Table, host: &Host, samples: usize, cores: usize) -> Result<()> {
+    let bare = latency(samples, || run_quietly(&mut Command::new("/bin/true")))?;
+    table.yardstick = bare.median;
+    table.latency("process `true`", bare, "the floor");
+    let xargs = {
+        let mut xargs = Command::new("xargs");
+        xargs.args(["-P", &cores.to_string(), "-n1", "/bin/true"]).stdin(Stdio::piped());
+        let start = Instant::now();
+        let mut child = xargs.spawn()?;
+        let words = (0..1000).map(|n| format!("{n}\n")).collect::<String>();
+        child.stdin.take().ok_or("no pipe to xargs")?.write_all(words.as_bytes())?;
+        child.wait()?;
+        1000.0 / start.elapsed().as_secs_f64()
+    };
+    table.xargs = xargs;
+    table.row("xargs -P", xargs, "tasks/s", None, "a peer");
+    let spawn = spawn_loop(1000, cores)?;
+    table.row("posix_spawn loop", spawn, "tasks/s", Some(("× xargs", spawn / xargs)), "the limit");
+    let mut file = File::create(host.directory.join("append"))?;
+    let append = latency(samples, || {
+        file.write_all(&[0; 4096])?;
+        file.sync_data()?;
+        Ok(())
+    })?;
+    table.latency("4 KiB append and fdatasync", append, "the limit");
+    Ok(())
+}
+
+fn spawn_loop(count: usize, in_flight: usize) -> Result<f64> {
+    let start = Instant::now();
+    let mut running: Vec<Child> = Vec::new();
+    for _ in 0..count {
+        if running.len() == in_flight {
+            running.remove(0).wait()?;
+        }
+        running.push(Command::new("/bin/true").stdin(Stdio::null()).spawn()?);
+    }
+    for mut child in running {
+        child.wait()?;
+    }
+    Ok(count as f64 / start.elapsed().as_secs_f64())
+}
+
+/// Latencies of one task on an empty queue.
+fn empty(table: &mut Table, host: &Host, samples: usize) -> Result<()> {
+    host.queue("pause")?;
+    let submit = latency(samples, || run_quietly(&mut host.client(&["submit", "--", "true"])))?;
+    table.latency("submit, empty", submit, "≤ 1.5 × true");
+    host.queue("resume")?;
+    host.wait_all()?;
+    let wait = latency(samples, || run_quietly(&mut host.client(&["submit", "--wait", "--", "/bin/true"])))?;
+    table.latency("run `true` and wait", wait, "≤ 2.5 ms");
+    let fifo = host.directory.join("fifo");
+    run_quietly(Command::new("mkfifo").arg(&fifo))?;
+    let redirect = format!("echo >{}", fifo.display());
+    let effect = latency(samples, || {
+        let mut child = host.client(&["submit", "--", "/bin/sh", "-c", &redirect]).stdout(Stdio::null()).spawn()?;
+        File::open(&fifo)?.read_to_end(&mut Vec::new())?;
+        child.wait()?;
+        Ok(())
+    })?;
+    table.latency("submit → first effect", effect, "≤ 2.5 ms");
+    host.wait_all()
+}
+
+/// How fast trivial tasks run.
+fn throughput(table: &mut Table, host: &Host, cores: usize) -> Result<()> {
+    let mut drains = Vec::new();
+    let mut ratios = Vec::new();
+    for _ in 0..5 {
+        host.queue("pause")?;
+        host.batch(1000, "/bin/true")?;
+        let limit = spawn_loop(1000, cores)?;
+        let start = Instant::now();
+        host.queue("resume")?;
+        host.wait_all()?;
+        let rate = 1000.0 / start.elapsed().as_secs_f64();
+        drains.push(rate);
+        ratios.push(rate / limit);
+    }
+    let drain = median(&mut drains);
+    table.row("drain 1000 × true", drain, "tasks/s", Some(("× xargs", drain / table.xargs)), "≥ 1.2 × xargs");
+    table.row("", median(&mut ratios), "× posix_spawn loop", None, "aim 0.9");
+    let mut rates = Vec::new();
+    for _ in 0..5 {
+        let start = Instant::now();
+        host.batch(1000, "/bin/true")?;
+        host.wait_all()?;
+        rates.push(1000.0 / start.elapsed().as_secs_f64());
+    }
+    let both = median(&mut rates);
+    table.row("submit and run 1000", both, "tasks/s", Some(("× xargs", both / table.xargs)), "≥ 1.2 × xargs");
+    Ok(())
+}
+
+/// Latencies with so many tasks queued; returns how many were accepted per second.
+fn queued(table: &mut Table, host: &Host, samples: usize, name: &str, count: u64) -> Result<f64> {
+    host.queue("pause")?;
+    let start = Instant::now();
+    host.batch(count, "/bin/true")?;
+    let rate = count as f64 / start.elapsed().as_secs_f64();
+    let submit = latency(samples, || run_quietly(&mut host.client(&["submit", "--", "true"])))?;
+    table.latency(&format!("submit, {name} queued"), submit, "≤ 1.5 × true");
+    for verb in ["list", "status"] {
+        let taken = latency(samples, || run_quietly(&mut host.client(&[verb])))?;
+        table.latency(&format!("{verb}, {name} queued"), taken, "≤ 3 ms");
+    }
+    Ok(rate)
+}
+
+/// Memory, and wake-ups that nobody asked for.
+fn idle(table: &mut Table, host: &Host, name: &str) -> Result<()> {
+    let (daemon, runner) = host.processes()?;
+    let goal = if name == "idle" { "≤ 8 MiB" } else { "≤ 10 MiB" };
+    table.row(&format!("daemon PSS, {name}"), pss(daemon)?, "MiB", None, goal);
+    table.row(&format!("runner PSS, {name}"), pss(runner)?, "MiB", None, "≤ 1.5 MiB");
+    let before = switches(daemon)? + switches(runner)?;
+    let watched = Duration::from_secs(10);
+    std::thread::sleep(watched);
+    let woken = (switches(daemon)? + switches(runner)? - before) as f64 / watched.as_secs_f64();
+    table.row(&format!("wake-ups, {name}"), woken, "per second", None, "0");
+    Ok(())
+}
+
+/// Start to ready, on whatever is queued by now.
+fn restarts(table: &mut Table, host: &mut Host, samples: usize) -> Result<()> {
+    let mut full = Vec::new();
+    for _ in 0..samples {
+        host.stop()?;
+        full.push(host.start()?);
+    }
+    table.latency("start → first status, all queued", Latency::of(full), "≤ 20 ms at 1 M");
+    host.stop()?;
+    fs::rename(host.directory.join("state"), host.directory.join("full"))?;
+    let mut empty = Vec::new();
+    for _ in 0..samples {
+        empty.push(host.start()?);
+        host.stop()?;
+    }
+    table.latency("start → first status, empty", Latency::of(empty), "≤ 5 ms");
+    Ok(())
+}
+
+/// A daemon of its own in a directory of its own.
+struct Host {
+    directory: PathBuf,
+    daemon: Option<Child>,
+}
+
+impl Host {
+    fn new(slots: usize) -> Result<Self> {
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bench-{}", std::process::id()));
+        fs::create_dir_all(&directory)?;
+        fs::write(
+            directory.join("config.yml"),
+            format!(
+                "host:\n  slots: {slots}\nlog:\n  level: warn\nsecurity:\n  allow_root_tasks: yes, run tasks as root\n"
+            ),
+        )?;
+        Ok(Self { directory, daemon: None })
+    }
+
+    fn client(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(BINARY);
+        command.env("TASKDAEMON_SOCKET", self.directory.join("run/control.sock")).args(arguments);
+        command
+    }
+
+    fn start(&mut self) -> Result<f64> {
+        let mut command = Command::new(BINARY);
+        command
+            .args(["start", "--foreground"])
+            .env("TASKDAEMON_CONFIG", self.directory.join("config.yml"))
+            .env("TASKDAEMON_STATE_DIRECTORY", self.directory.join("state"))
+            .env("TASKDAEMON_RUNTIME_DIRECTORY", self.directory.join("run"));
+        let start = Instant::now();
+        self.daemon = Some(command.spawn()?);
+        let socket = self.directory.join("run/control.sock");
+        while start.elapsed() < DEADLINE {
+            if let Ok(mut stream) = std::os::unix::net::UnixStream::connect(&socket) {
+                stream.write_all(b"GET /v1/status HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+                let mut answer = String::new();
+                if stream.read_to_string(&mut answer).is_ok() && answer.starts_with("HTTP/1.1 200") {
+                    return Ok(start.elapsed().as_secs_f64() * 1e3);
+                }
+            }
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        Err("the daemon did not become ready".into())
+    }
+
+    fn stop(&mut self) -> Result<()> {
+        if let Some(mut daemon) = self.daemon.take() {
+            run_quietly(Command::new("kill").arg(daemon.id().to_string()))?;
+            daemon.wait()?;
+        }
+        Ok(())
+    }
+
+    fn queue(&self, verb: &str) -> Result<()> {
+        run_quietly(&mut self.client(&["queue", verb, "default"]))
+    }
+
+    fn wait_all(&self) -> Result<()> {
+        run_quietly(&mut self.client(&["wait", "--all"]))
+    }
+
+    /// Submits `count` tasks in one call of the client.
+    fn batch(&self, count: u64, command: &str) -> Result<()> {
+        let path = self.directory.join("batch");
+        let mut file = std::io::BufWriter::new(File::create(&path)?);
+        for _ in 0..count {
+            writeln!(file, r#"{{"command":["{command}"]}}"#)?;
+        }
+        file.flush()?;
+        run_quietly(self.client(&["submit", "--batch"]).arg(&path))
+    }
+
+    fn processes(&self) -> Result<(u32, u32)> {
+        let daemon = self.daemon.as_ref().ok_or("no daemon")?.id();
+        let output = self.client(&["status", "--json"]).output()?;
+        let status: Value = serde_json::from_slice(&output.stdout)?;
+        let runner = status.pointer("/runner/pid").and_then(Value::as_u64).ok_or("status tells no runner")?;
+        Ok((daemon, u32::try_from(runner)?))
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // Best effort: the figures are out already, and the directory is inside the build's own.
+        let _ = self.stop();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn run_quietly(command: &mut Command) -> Result<()> {
+    let status = command.stdout(Stdio::null()).status()?;
+    if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}").into()) }
+}
+
+fn pss(pid: u32) -> Result<f64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let line = text.lines().find(|line| line.starts_with("Pss:")).ok_or("no Pss line")?;
+    let kib: f64 = line.split_whitespace().nth(1).ok_or("no figure")?.parse()?;
+    Ok(kib / 1024.0)
+}
+
+fn switches(pid: u32) -> Result<u64> {
+    let mut sum = 0;
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let text = fs::read_to_string(thread?.path().join("status"))?;
+        let line = text.lines().find(|line| line.starts_with("voluntary_ctxt_switches:")).ok_or("no switches")?;
+        sum += line.split_whitespace().nth(1).ok_or("no figure")?.parse::<u64>()?;
+    }
+    Ok(sum)
+}
+
+/// Milliseconds.
+#[derive(Clone, Copy)]
+struct Latency {
+    median: f64,
+    p95: f64,
+}
+
+impl Latency {
+    fn of(mut samples: Vec<f64>) -> Self {
+        let median = median(&mut samples);
+        Self { median, p95: samples[(samples.len() * 95 / 100).min(samples.len() - 1)] }
+    }
+}
+
+fn latency(samples: usize, mut action: impl FnMut() -> Result<()>) -> Result<Latency> {
+    let mut taken = Vec::with_capacity(samples);
+    for _ in 0..samples {
+        let start = Instant::now();
+        action()?;
+        taken.push(start.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok(Latency::of(taken))
+}
+
+fn median(samples: &mut [f64]) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples[samples.len() / 2]
+}
+
+#[derive(Default)]
+struct Table {
+    rows: Vec<[String; 4]>,
+    figures: Vec<Value>,
+    /// A bare process, in milliseconds.
+    yardstick: f64,
+    /// The peer, in tasks per second.
+    xargs: f64,
+}
+
+impl Table {
+    fn latency(&mut self, name: &str, taken: Latency, goal: &str) {
+        let ratio = taken.median / self.yardstick;
+        self.rows.push([
+            name.to_owned(),
+            format!("{:.2} / {:.2} ms", taken.median, taken.p95),
+            format!("{ratio:.2} × true"),
+            goal.to_owned(),
+        ]);
+        self.figures.push(
+            json!({"name": name, "median_ms": taken.median, "p95_ms": taken.p95, "ratio_to_true": ratio, "goal": goal}),
+        );
+    }
+
+    fn row(&mut self, name: &str, value: f64, unit: &str, ratio: Option<(&str, f64)>, goal: &str) {
+        let shown = if value >= 1000.0 { format!("{value:.0} {unit}") } else { format!("{value:.2} {unit}") };
+        let compared = ratio.map_or_else(String::new, |(to, ratio)| format!("{ratio:.2} {to}"));
+        self.rows.push([name.to_owned(), shown, compared, goal.to_owned()]);
+        self.figures.push(
+            json!({"name": name, "value": value, "unit": unit, "ratio": ratio.map(|(to, ratio)| json!({to: ratio})), "goal": goal}),
+        );
+    }
+
+    fn print(&self) -> Result<()> {
+        println!("{:<34} {:>26} {:>18}   goal", "figure", "median / p95", "ratio");
+        for [name, value, ratio, goal] in &self.rows {
+            println!("{name:<34} {value:>26} {ratio:>18}   {goal}");
+        }
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("anchors.json");
+        fs::write(&path, serde_json::to_vec_pretty(&self.figures)?)?;
+        println!("as JSON: {}", path.display());
+        Ok(())
+    }
+}

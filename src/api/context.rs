@@ -1,0 +1,129 @@
+//! What every handler has at hand.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{Semaphore, oneshot, watch};
+
+use super::answer::Failure;
+use super::growth::Growth;
+use super::{Hub, Settings};
+use crate::engine::{Caller, Command, Handle, Reply};
+use crate::task::{Bytes, Timestamp};
+use crate::wire::api::{ReloadDocument, TaskDefaults};
+
+/// Why a reload changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReloadFailure {
+    /// Each fault as a sentence with file, line and key.
+    pub faults: Vec<String>,
+}
+
+/// Takes what became of a reload; may be called on any thread.
+pub type ReloadTo = Box<dyn FnOnce(Result<ReloadDocument, ReloadFailure>) + Send>;
+
+/// Has the configuration read anew. It must not block: the answer may come later.
+pub type Reload = Arc<dyn Fn(ReloadTo) + Send + Sync>;
+
+/// What the daemon says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// Its version.
+    pub version: String,
+    /// The socket that it answers on.
+    pub socket: Bytes,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// The user that it runs as: as good as root here.
+    pub uid: u32,
+}
+
+/// What the API is given to work with.
+#[derive(Clone)]
+pub struct Services {
+    /// The engine.
+    pub engine: Handle,
+    /// Where the engine publishes its events.
+    pub hub: Hub,
+    /// What a reload does.
+    pub reload: Reload,
+    /// What the daemon says of itself.
+    pub about: About,
+    /// What tasks have where nobody says otherwise.
+    pub defaults: TaskDefaults,
+}
+
+/// The state that handlers share; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Context(Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) settings: Settings,
+    pub(super) hub: Hub,
+    pub(super) reload: Reload,
+    pub(super) about: About,
+    /// Room for large bodies, in KiB.
+    pub(super) bodies: Arc<Semaphore>,
+    pub(super) growth: Growth,
+    /// Becomes true when the API is to stop.
+    pub(super) stopping: watch::Receiver<bool>,
+    engine: Handle,
+    defaults: Arc<RwLock<Arc<TaskDefaults>>>,
+}
+
+impl std::ops::Deref for Context {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Context {
+    pub(super) fn new(
+        settings: Settings,
+        services: Services,
+        defaults: Arc<RwLock<Arc<TaskDefaults>>>,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            bodies: Arc::new(Semaphore::new(settings.max_bodies.div_ceil(1024))),
+            settings,
+            hub: services.hub,
+            reload: services.reload,
+            about: services.about,
+            growth: Growth::new(),
+            stopping,
+            engine: services.engine,
+            defaults,
+        }))
+    }
+
+    /// Asks the engine, and waits for its answer.
+    pub(super) async fn ask(&self, caller: Caller, command: Command) -> Result<Reply, Failure> {
+        let (answer, answered) = oneshot::channel();
+        // A client that has gone needs no answer.
+        self.engine.command(caller, command, Box::new(move |reply| drop(answer.send(reply))));
+        match tokio::time::timeout(self.settings.request_timeout, answered).await {
+            Ok(Ok(reply)) => reply.map_err(Failure::from),
+            Ok(Err(_)) => Err(Failure::from(crate::engine::Refusal::Gone)),
+            Err(_) => Err(Failure::new(503, "engine-slow", "The engine is busy", "the engine did not answer in time")),
+        }
+    }
+
+    /// What tasks have now where nobody says otherwise.
+    pub(super) fn defaults(&self) -> Arc<TaskDefaults> {
+        Arc::clone(&self.defaults.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits until the API is to stop.
+    pub(super) async fn stopped(&self) {
+        // The sender lives as long as the server; if it is gone, so is the reason to go on.
+        let _ = self.stopping.clone().wait_for(|stopping| *stopping).await;
+    }
+}
+
+/// The time now.
+pub(super) fn now() -> Timestamp {
+    SystemTime::now().max(UNIX_EPOCH).into()
+}

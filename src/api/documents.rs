@@ -1,0 +1,69 @@
+//! From the engine's answers to documents.
+
+use super::context::{About, now};
+use crate::engine::{Counts, Detail, EventPage, Filter, Health, Line, Listing, RunnerState, Status};
+use crate::task::Queue;
+use crate::wire::api::{
+    EventDocument, EventsPage, QueueDocument, QueuesPage, RunnerDocument, SlotsDocument, StatusDocument, TaskDetail,
+    TaskFilter, TaskSummary, TasksPage,
+};
+
+pub(super) fn filter(filter: TaskFilter) -> Filter {
+    Filter {
+        owner: filter.owner,
+        states: filter.states,
+        queue: filter.queue,
+        label: filter.label,
+        schedule: filter.schedule,
+    }
+}
+
+fn summary(line: Line) -> TaskSummary {
+    TaskSummary::new(line.task, line.spec.argv, line.outcome, line.started_at)
+}
+
+pub(super) fn tasks(listing: Listing) -> TasksPage {
+    TasksPage { tasks: listing.lines.into_iter().map(summary).collect(), next: listing.next }
+}
+
+pub(super) fn detail(detail: Detail, values: bool) -> TaskDetail {
+    let last = detail.attempts.last();
+    let outcome = last.and_then(|attempt| attempt.outcome.clone());
+    let started_at = last.and_then(|attempt| attempt.started_at);
+    let summary = TaskSummary::new(detail.task, detail.spec.argv.clone(), outcome, started_at);
+    let shown = TaskDetail::new(summary, detail.spec, detail.attempts, detail.open_dependencies, values);
+    TaskDetail { waits_for: detail.waits_for, ..shown }
+}
+
+pub(super) fn queues(queues: Vec<(Queue, Counts)>) -> QueuesPage {
+    QueuesPage { queues: queues.into_iter().map(QueueDocument::from).collect() }
+}
+
+pub(super) fn events(page: EventPage) -> EventsPage {
+    EventsPage { events: page.events.into_iter().map(EventDocument::from).collect(), next: page.next }
+}
+
+pub(super) fn status(status: Status, about: &About) -> StatusDocument {
+    StatusDocument {
+        version: about.version.clone(),
+        pid: std::process::id(),
+        socket: about.socket.clone(),
+        started_at: about.started_at.into(),
+        uptime_ms: u64::try_from(now().since(about.started_at).as_millis()).unwrap_or(u64::MAX),
+        health: match status.health {
+            Health::Healthy => "healthy".to_owned(),
+            Health::Degraded => "degraded".to_owned(),
+        },
+        problems: status.problems,
+        intake: status.intake,
+        counts: status.counts,
+        slots: SlotsDocument { taken: status.slots.0, all: status.slots.1 },
+        runner: match status.runner {
+            RunnerState::Linked { runner, pid } => RunnerDocument::Linked { instance: runner, pid },
+            RunnerState::Lost { reason } => RunnerDocument::Lost { reason },
+        },
+        free_bytes: status.free_bytes,
+        output_bytes: status.output_bytes,
+        last_event: status.last_event,
+    }
+}

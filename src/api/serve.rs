@@ -1,0 +1,188 @@
+//! The API's thread: accepts, serves, and ends in good order.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::unix::net::UnixListener as StdListener;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use super::connection::{self, Admission};
+use super::context::{Context, Services};
+use super::{Settings, peer, routes};
+use crate::wire::api::TaskDefaults;
+
+/// Threads for what would keep the reactor: parsing large bodies, reading long outputs.
+const HELPERS: usize = 4;
+
+/// A running API.
+#[derive(Debug)]
+pub struct Serving {
+    stop: watch::Sender<bool>,
+    defaults: Arc<RwLock<Arc<TaskDefaults>>>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Serving {
+    /// Has new tasks take these where nobody says otherwise.
+    pub fn set_defaults(&self, defaults: TaskDefaults) {
+        *self.defaults.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(defaults);
+    }
+
+    /// Whether its thread still runs.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        !self.thread.is_finished()
+    }
+
+    /// Accepts nothing more, ends streams, lets short requests finish within
+    /// [`Settings::stop_patience`], and returns once the thread has ended.
+    pub fn stop(self) {
+        self.stop.send_replace(true);
+        match self.thread.join() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(error = &error as &dyn std::error::Error, "the API failed"),
+            Err(_) => tracing::error!("the API panicked"),
+        }
+    }
+}
+
+/// Serves `listener` on a thread of its own.
+///
+/// # Errors
+/// Where the thread or what it needs cannot be had.
+pub fn spawn(listener: StdListener, settings: Settings, services: Services) -> io::Result<Serving> {
+    listener.set_nonblocking(true)?;
+    let (stop, stopping) = watch::channel(false);
+    let defaults = Arc::new(RwLock::new(Arc::new(services.defaults.clone())));
+    let context = Context::new(settings, services, Arc::clone(&defaults), stopping);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(HELPERS)
+        .thread_keep_alive(Duration::from_secs(5))
+        .thread_name("api-helper")
+        .build()?;
+    let thread = std::thread::Builder::new().name("api".to_owned()).spawn(move || {
+        runtime.block_on(async move {
+            let listener = UnixListener::from_std(listener)?;
+            serve(listener, context).await;
+            Ok(())
+        })
+    })?;
+    Ok(Serving { stop, defaults, thread })
+}
+
+async fn serve(listener: UnixListener, context: Context) {
+    let router = routes::router(context.clone());
+    let most = context.settings.max_connections;
+    let seats = Arc::new(Semaphore::new(most));
+    let users = Users::default();
+    loop {
+        let (stream, seat) = tokio::select! {
+            () = context.stopped() => break,
+            accepted = accept(&listener, &seats) => accepted,
+        };
+        let Some((admission, place)) = admit(&stream, &context, &users) else { continue };
+        let (router, context) = (router.clone(), context.clone());
+        tokio::spawn(async move {
+            connection::serve(stream, admission, router, context).await;
+            drop((seat, place));
+        });
+    }
+    // Connections that come from now on wait in the kernel's queue for the next daemon, if it inherits the socket.
+    drop(listener);
+    let all = u32::try_from(most).unwrap_or(u32::MAX);
+    if tokio::time::timeout(context.settings.stop_patience, seats.acquire_many(all)).await.is_err() {
+        tracing::warn!("some requests did not end in time and were cut off");
+    }
+}
+
+/// The next connection, once there is a seat for it.
+async fn accept(listener: &UnixListener, seats: &Arc<Semaphore>) -> (UnixStream, OwnedSemaphorePermit) {
+    loop {
+        let seat = Arc::clone(seats).acquire_owned().await;
+        match (listener.accept().await, seat) {
+            (Ok((stream, _)), Ok(seat)) => return (stream, seat),
+            (Err(error), _) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "accept a connection");
+                // Descriptors may have run out; somebody has to close one first.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            (Ok(_), Err(_)) => tokio::task::yield_now().await,
+        }
+    }
+}
+
+fn admit(stream: &UnixStream, context: &Context, users: &Users) -> Option<(Admission, Option<Place>)> {
+    let identity = match peer::identify(stream, context.about.uid, context.settings.allowed_gid) {
+        Ok(identity) => identity,
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "identify a client");
+            return None;
+        }
+    };
+    let caller = match identity {
+        Ok(caller) => caller,
+        Err(stranger) => return Some((Admission::Stranger(stranger), None)),
+    };
+    if caller.privileged {
+        return Some((Admission::Caller(caller), None));
+    }
+    match users.place(caller.uid, context.settings.max_connections_per_user) {
+        Some(place) => Some((Admission::Caller(caller), Some(place))),
+        None => Some((Admission::Crowd, None)),
+    }
+}
+
+/// Connections by user.
+#[derive(Debug, Clone, Default)]
+struct Users(Arc<Mutex<HashMap<u32, usize>>>);
+
+/// One connection of a user, until dropped.
+#[derive(Debug)]
+struct Place {
+    users: Users,
+    uid: u32,
+}
+
+impl Users {
+    fn place(&self, uid: u32, most: usize) -> Option<Place> {
+        let mut users = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = users.entry(uid).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(Place { users: self.clone(), uid })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut users = self.users.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = users.get_mut(&self.uid) {
+            *count -= 1;
+            if *count == 0 {
+                users.remove(&self.uid);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_has_so_many_connections_and_no_more() {
+        let users = Users::default();
+        let first = users.place(1, 1);
+        assert!(first.is_some() && users.place(1, 1).is_none() && users.place(2, 1).is_some());
+        drop(first);
+        assert!(users.place(1, 1).is_some());
+        assert!(users.0.lock().unwrap().is_empty());
+    }
+}

@@ -1,0 +1,189 @@
+//! The main loop: signals, reloads and ends, one at a time.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use tracing::{error, info, warn};
+
+use super::organs::{Organs, thread};
+use super::{Error, level};
+use crate::api::{ReloadFailure, ReloadTo};
+use crate::config::{self, Environment, Flags, Settings};
+use crate::daemon::signals::{Signal, Source};
+use crate::daemon::{Lock, Phase, log};
+use crate::engine::Reply;
+use crate::sys::signal::Blocked;
+use crate::wire::api::ReloadDocument;
+
+/// poll(2) takes no more than 24 days.
+const A_DAY: Duration = Duration::from_secs(86_400);
+
+/// What the main loop hears.
+pub(super) enum Notice {
+    Signal(Signal),
+    Reload(ReloadTo),
+    Drained,
+    EngineEnded,
+}
+
+/// Where it hears it.
+pub(super) struct Inbox {
+    notices: Receiver<Notice>,
+    notifier: Notifier,
+}
+
+/// A way to be heard.
+#[derive(Clone)]
+pub(super) struct Notifier(Sender<Notice>);
+
+impl Notifier {
+    pub(super) fn notify(&self, notice: Notice) {
+        // Nobody listens any more only when the process is about to end.
+        let _ = self.0.send(notice);
+    }
+}
+
+impl Inbox {
+    /// Listens, to signals from now on.
+    pub(super) fn new(blocked: &Blocked) -> Result<Self, Error> {
+        let (sender, notices) = channel();
+        let notifier = Notifier(sender);
+        let source = Source::new(blocked).map_err(Error::Signals)?;
+        let heard = notifier.clone();
+        thread("signals", move || listen(&source, &heard))?;
+        Ok(Self { notices, notifier })
+    }
+
+    pub(super) fn notifier(&self) -> Notifier {
+        self.notifier.clone()
+    }
+
+    /// The next notice; `None` where none came before the deadline.
+    fn next(&self, deadline: Option<Instant>) -> Option<Notice> {
+        match deadline {
+            None => self.notices.recv().ok(),
+            Some(deadline) => self.notices.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok(),
+        }
+    }
+}
+
+fn listen(source: &Source, notifier: &Notifier) {
+    loop {
+        match source.wait(A_DAY) {
+            Ok(Some(signal)) => notifier.notify(Notice::Signal(signal)),
+            Ok(None) => {}
+            Err(error) => {
+                error!(%error, "signals cannot be heard any more");
+                return;
+            }
+        }
+    }
+}
+
+/// What a reload reads again.
+pub(super) struct Reloader {
+    pub(super) environment: Environment,
+    pub(super) flags: Flags,
+    pub(super) log: log::Handle,
+}
+
+/// Runs until the daemon is to end, and ends it.
+pub(super) fn run(
+    inbox: &Inbox,
+    organs: &Organs,
+    reloader: Reloader,
+    mut settings: Settings,
+    lock: &mut Lock,
+) -> Result<(), Error> {
+    loop {
+        match inbox.next(None) {
+            Some(Notice::Signal(signal @ (Signal::Terminate | Signal::Interrupt))) => {
+                info!(?signal, "draining");
+                lock.set_phase(Phase::Stopping)?;
+                return drain(inbox, organs, &settings);
+            }
+            Some(Notice::Signal(Signal::Reload)) => reloader.reload(organs, &mut settings, Box::new(log_reload)),
+            Some(Notice::Reload(reply)) => reloader.reload(organs, &mut settings, reply),
+            Some(Notice::Signal(Signal::Dump)) => info!(settings = ?settings.host, "as it stands"),
+            Some(Notice::Signal(Signal::Upgrade)) => warn!("an upgrade in place is not there yet; restart instead"),
+            Some(Notice::Drained) => {}
+            Some(Notice::EngineEnded) | None => return Err(Error::Ended("engine")),
+        }
+    }
+}
+
+/// Lets what runs end, within the time that stopping may take; a second signal ends it now.
+fn drain(inbox: &Inbox, organs: &Organs, settings: &Settings) -> Result<(), Error> {
+    let notifier = inbox.notifier();
+    organs.drain(settings.host.stop_grace, Box::new(move |_| notifier.notify(Notice::Drained)));
+    let deadline = Instant::now() + settings.host.shutdown_timeout;
+    loop {
+        match inbox.next(Some(deadline)) {
+            Some(Notice::Drained) => return Ok(()),
+            Some(Notice::Signal(Signal::Terminate | Signal::Interrupt)) => {
+                warn!("stopping now: what still runs is taken up at the next start");
+                return Err(Error::Unfinished);
+            }
+            Some(Notice::Reload(reply)) => reply(Err(ReloadFailure { faults: vec!["the daemon is stopping".into()] })),
+            Some(Notice::Signal(Signal::Reload | Signal::Dump | Signal::Upgrade)) => {}
+            Some(Notice::EngineEnded) => return Err(Error::Ended("engine")),
+            None => {
+                error!(timeout = ?settings.host.shutdown_timeout, "not everything ended in time");
+                return Err(Error::Unfinished);
+            }
+        }
+    }
+}
+
+impl Reloader {
+    /// Reads the configuration anew; only a faultless one comes into force.
+    fn reload(&self, organs: &Organs, settings: &mut Settings, reply: ReloadTo) {
+        let new = match config::load(&self.environment, &self.flags) {
+            Ok(new) => new,
+            Err(error) => return reply(Err(ReloadFailure { faults: faults(&error) })),
+        };
+        let document = ReloadDocument {
+            changed: changed(settings, &new),
+            needs_restart: new.restart_needed(settings).iter().map(ToString::to_string).collect(),
+            remarks: Vec::new(),
+        };
+        self.log.set_level(level(new.log.level));
+        let then = move |answer: Result<Reply, _>| match answer {
+            Ok(Reply::Reconfigured { kept }) => {
+                let remarks = kept.iter().map(|queue| format!("queue {queue} is kept, because tasks need it"));
+                reply(Ok(ReloadDocument { remarks: remarks.collect(), ..document }));
+            }
+            Ok(other) => reply(Err(ReloadFailure { faults: vec![format!("the engine answered {other:?}")] })),
+            Err(refusal) => reply(Err(ReloadFailure { faults: vec![chain(&refusal)] })),
+        };
+        organs.reconfigure(&new, Box::new(then));
+        *settings = new;
+    }
+}
+
+fn changed(old: &Settings, new: &Settings) -> Vec<String> {
+    let was = |key| old.values().iter().find(|entry| entry.key == key).map(|entry| &entry.text);
+    let values = new.values().iter().filter(|entry| was(entry.key.clone()) != Some(&entry.text));
+    values.map(|entry| entry.key.to_string()).collect()
+}
+
+fn faults(error: &config::ConfigError) -> Vec<String> {
+    error.faults().iter().map(ToString::to_string).collect()
+}
+
+fn log_reload(result: Result<ReloadDocument, ReloadFailure>) {
+    match result {
+        Ok(done) => info!(changed = ?done.changed, needs_restart = ?done.needs_restart, "reloaded"),
+        Err(failure) => {
+            for fault in failure.faults {
+                error!(%fault, "not reloaded; the old configuration stays in force");
+            }
+        }
+    }
+}
+
+/// An error and its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

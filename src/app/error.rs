@@ -1,0 +1,66 @@
+//! What keeps a process of this service from doing its work.
+
+use std::io;
+
+use crate::config::ConfigError;
+use crate::daemon::LockError;
+use crate::daemon::directory::DirectoryError;
+use crate::daemon::socket::ListenError;
+
+/// Why the daemon or the runner did not start, or did not end in good order.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The configuration has faults.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// It was started as root without permission to run tasks as root.
+    #[error(
+        "refuse to run tasks as root: start the daemon as another user, or set security.allow_root_tasks to \"{words}\""
+    )]
+    RootTasks {
+        /// What the configuration has to say.
+        words: &'static str,
+    },
+    /// A directory cannot be used.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The lock is taken or cannot be had.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The control socket cannot be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The queue cannot be opened.
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
+    /// The log is in use.
+    #[error("set up the log")]
+    Log(#[source] tracing_subscriber::util::TryInitError),
+    /// Signals.
+    #[error("take over the signals")]
+    Signals(#[source] io::Error),
+    /// Descriptors.
+    #[error("sort the inherited descriptors")]
+    Descriptors(#[source] io::Error),
+    /// The runner was not started by the daemon.
+    #[error("standard input is not a listening socket: the daemon starts the runner by itself")]
+    NoListener(#[source] io::Error),
+    /// A thread.
+    #[error("start a thread for {what}")]
+    Thread {
+        /// What it was to do.
+        what: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A part of the daemon ended by itself.
+    #[error("the {0} ended unexpectedly; the log says more")]
+    Ended(&'static str),
+    /// Not everything ended in time.
+    #[error("stopped before everything had ended; what still ran is taken up at the next start")]
+    Unfinished,
+    /// The runner.
+    #[error(transparent)]
+    Runner(#[from] crate::runner::Error),
+}

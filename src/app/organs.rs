@@ -1,0 +1,102 @@
+//! The daemon's organs: store, executor, engine and API, started in this order and ended in the other.
+
+use std::io;
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::control::{Inbox, Notice};
+use super::{Error, VERSION, now, sections};
+use crate::api::{self, Hub, Services, Serving};
+use crate::config::Settings;
+use crate::engine::{self, Caller, Command, Engine, Handle};
+use crate::executor::{Launcher, Outputs, RunnerLink};
+use crate::store::{SqliteStore, Store};
+use crate::task::Bytes;
+
+/// What works while the daemon runs.
+pub(super) struct Organs {
+    engine: Handle,
+    thread: JoinHandle<()>,
+    api: Serving,
+    uid: u32,
+}
+
+impl Organs {
+    pub(super) fn start(settings: &Settings, uid: u32, listener: UnixListener, inbox: &Inbox) -> Result<Self, Error> {
+        let path = settings.paths.state_directory.join("queue.db");
+        let store = SqliteStore::open(&path, &sections::store(settings), now())?;
+        let (handle, messages) = Handle::new();
+        let executor = link(settings, store.identity(), handle.clone())?;
+        let hub = Hub::new();
+        let feed = hub.clone();
+        let feed = Box::new(move |events: &[_]| feed.publish(events));
+        let engine = Engine::new(store, executor, sections::engine(settings), fastrand::u64(..), feed, now())?;
+        let ended = inbox.notifier();
+        let serve = move || {
+            drop(engine::serve(engine, &messages));
+            ended.notify(Notice::EngineEnded);
+        };
+        let thread = thread("engine", serve)?;
+        let services = Services {
+            engine: handle.clone(),
+            hub,
+            reload: {
+                let notifier = inbox.notifier();
+                Arc::new(move |reply| notifier.notify(Notice::Reload(reply)))
+            },
+            about: api::About {
+                version: VERSION.to_owned(),
+                socket: Bytes::from(settings.paths.socket.clone().into_os_string()),
+                started_at: now(),
+                uid,
+            },
+            defaults: sections::task_defaults(settings),
+        };
+        let api = api::spawn(listener, sections::api(settings), services)
+            .map_err(|source| Error::Thread { what: "clients", source })?;
+        Ok(Self { engine: handle, thread, api, uid })
+    }
+
+    /// Takes new settings into force; `then` is told what the engine says.
+    pub(super) fn reconfigure(&self, settings: &Settings, then: engine::ReplyTo) {
+        self.api.set_defaults(sections::task_defaults(settings));
+        self.command(Command::Reconfigure(Box::new(sections::engine(settings))), then);
+    }
+
+    /// Closes intake and lets tasks run for `patience`; `then` is called once nothing runs.
+    pub(super) fn drain(&self, patience: Duration, then: engine::ReplyTo) {
+        self.command(Command::Shutdown { patience }, then);
+    }
+
+    /// Ends the API, then the engine and with it the store and the link.
+    pub(super) fn join(self) {
+        self.api.stop();
+        self.engine.leave();
+        if self.thread.join().is_err() {
+            tracing::error!("the engine panicked");
+        }
+    }
+
+    fn command(&self, command: Command, then: engine::ReplyTo) {
+        self.engine.command(Caller { uid: self.uid, privileged: true }, command, then);
+    }
+}
+
+fn link(settings: &Settings, identity: &str, engine: Handle) -> Result<RunnerLink, Error> {
+    let program = std::env::current_exe().map_err(|source| Error::Thread { what: "the runner", source })?;
+    let launcher = Launcher {
+        socket: settings.paths.runtime_directory.join("runner.sock"),
+        command: Some((program, vec!["runner".into()])),
+    };
+    let outputs = Outputs::new(&settings.paths.state_directory);
+    let sink = Box::new(move |report| engine.report(report));
+    RunnerLink::new(identity, outputs, Box::new(launcher), sink)
+        .map_err(|source| Error::Thread { what: "the runner's link", source })
+}
+
+pub(super) fn thread(what: &'static str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    let spawn = |source: io::Error| Error::Thread { what, source };
+    thread::Builder::new().name(what.to_owned()).spawn(work).map_err(spawn)
+}

@@ -1,0 +1,88 @@
+//! Handling the daemon itself.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use crate::cli::parse;
+
+pub(super) const START_EXAMPLES: &str = "\
+Examples:
+  taskdaemon start --foreground
+  systemctl start taskdaemon             where the package is installed
+  systemctl --user start taskdaemon
+
+In the foreground the daemon logs to standard error and stays until SIGTERM or SIGINT.";
+
+pub(super) const STATUS_EXAMPLES: &str = "\
+Examples:
+  taskdaemon status
+  taskdaemon status --wait 10 && taskdaemon submit -- ./job
+  taskdaemon status --json | jq .state
+
+Exit status, as the Linux Standard Base has it:
+  0 it runs, 1 it is dead and left its PID file, 2 it is dead and left its lock, 3 it is stopped,
+  4 that cannot be told";
+
+pub(super) const STOP_EXAMPLES: &str = "\
+Examples:
+  taskdaemon stop
+  taskdaemon stop --grace 2m
+
+Nothing new starts, running tasks may go on until the configured grace is over, then they are ended and \
+count as interrupted. Queued tasks stay. If the daemon itself is still there after --grace it is killed; \
+it says which of these happened. That none runs is a success.";
+
+pub(super) const RELOAD_EXAMPLES: &str = "\
+Examples:
+  taskdaemon reload
+
+A configuration with a fault leaves the old one in force; the faults are printed and the exit status is \
+78. What takes effect only with a restart is said.";
+
+pub(super) const CONFIG_EXAMPLES: &str = "\
+Examples:
+  taskdaemon config check
+  taskdaemon config check --config ./new.yml
+  taskdaemon config show
+  taskdaemon config show --json | jq .host.slots.value";
+
+// How to start.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Start {
+    /// Stay in the foreground, log to standard error
+    #[arg(short, long)]
+    pub(crate) foreground: bool,
+}
+
+// How long to look.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Status {
+    /// Wait up to this long until it runs and answers
+    #[arg(short, long, value_name = "SECONDS", value_parser = parse::duration)]
+    pub(crate) wait: Option<Duration>,
+}
+
+// How long to be patient.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Stop {
+    /// Kill the daemon if it is still there after this long; unless given, 5 s more than its shutdown timeout
+    #[arg(short, long, value_name = "SECONDS", value_parser = parse::duration)]
+    pub(crate) grace: Option<Duration>,
+}
+
+// What to do with the configuration.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Config {
+    #[command(subcommand)]
+    pub(crate) verb: ConfigVerb,
+}
+
+// What to do with the configuration.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum ConfigVerb {
+    /// Read it and print every fault, with file, line and column; exit status 78 if there is one
+    Check,
+    /// Print every value and where it comes from
+    Show,
+}

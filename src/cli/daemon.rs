@@ -1,0 +1,104 @@
+//! `start`, `status`, `stop` and `reload`: the daemon itself.
+
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::args::{Start, Status, Stop};
+use super::exit::{self, Code};
+use super::failure::{self, Failure};
+use super::human;
+use super::session::Session;
+use super::status::Report;
+use crate::app;
+use crate::daemon::{self, Stopped};
+
+/// What the daemon's own deadline is given on top before it is killed.
+const MARGIN: Duration = Duration::from_secs(5);
+/// The Linux Standard Base's exit status for what cannot be told.
+const UNKNOWN: i32 = 4;
+/// The pause between two looks at a daemon that is expected.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Is the daemon, until it is told to stop.
+pub(super) fn start(session: &Session<'_>, options: &Start) -> anyhow::Result<ExitCode> {
+    if !options.foreground {
+        return Err(Failure::Background.into());
+    }
+    let place = session.place();
+    app::daemon(app::Options { mode: place.own_mode(), flags: place.flags() })?;
+    Ok(Code::Success.into())
+}
+
+/// Is the daemon's second process, until the daemon has no more use for it.
+pub(super) fn runner() -> anyhow::Result<ExitCode> {
+    app::runner()?;
+    Ok(Code::Success.into())
+}
+
+/// Tells how the daemon is; the exit status is the LSB's.
+pub(super) fn status(session: &mut Session<'_>, options: &Status) -> anyhow::Result<ExitCode> {
+    let since = Instant::now();
+    loop {
+        let report = match Report::look(session) {
+            Ok(report) => report,
+            // To a service manager, what cannot be looked at is unknown, whatever the reason.
+            Err(error) => {
+                session.output.note(failure::message(&error));
+                return Ok(exit::of_task(UNKNOWN));
+            }
+        };
+        let patience = options.wait.unwrap_or_default();
+        if report.is_ready() || since.elapsed() >= patience {
+            if !report.is_ready() && options.wait.is_some() {
+                session.output.note(Failure::NotReady(human::span(patience)));
+            }
+            report.tell(session)?;
+            return Ok(report.exit_code());
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+/// Stops the daemon.
+pub(super) fn stop(session: &mut Session<'_>, options: &Stop) -> anyhow::Result<ExitCode> {
+    let settings = session.place().settings()?;
+    let grace = options.grace.unwrap_or(settings.host.shutdown_timeout + MARGIN);
+    let stopped = daemon::stop(&settings.paths.runtime_directory, grace)?;
+    if session.output.is_json() {
+        let (result, pid) = match stopped {
+            Stopped::NotRunning => ("not-running", None),
+            Stopped::StaleCleaned => ("stale-cleaned", None),
+            Stopped::Terminated { pid } => ("terminated", Some(pid)),
+            Stopped::Killed { pid } => ("killed", Some(pid)),
+        };
+        session.output.document(&serde_json::json!({ "result": result, "pid": pid }))?;
+        return Ok(Code::Success.into());
+    }
+    let said = match stopped {
+        Stopped::NotRunning => "not running: there was nothing to stop".to_owned(),
+        Stopped::StaleCleaned => "stale cleaned: it was dead already, what it left was removed".to_owned(),
+        Stopped::Terminated { pid } => format!("terminated: process {pid} has ended"),
+        Stopped::Killed { pid } => format!("killed: process {pid} did not end within {}", human::span(grace)),
+    };
+    session.output.line(said)?;
+    Ok(Code::Success.into())
+}
+
+/// Has the daemon read its configuration anew.
+pub(super) fn reload(session: &mut Session<'_>) -> anyhow::Result<ExitCode> {
+    let reloaded = session.client()?.reload()?;
+    if session.output.is_json() {
+        session.output.document(&reloaded)?;
+        return Ok(Code::Success.into());
+    }
+    match reloaded.changed.as_slice() {
+        [] => session.output.line("read again; nothing changed")?,
+        changed => session.output.line(format_args!("read again; changed: {}", changed.join(", ")))?,
+    }
+    if !reloaded.needs_restart.is_empty() {
+        session.output.line(format_args!("with the next restart: {}", reloaded.needs_restart.join(", ")))?;
+    }
+    reloaded.remarks.iter().try_for_each(|remark| session.output.line(remark))?;
+    Ok(Code::Success.into())
+}

@@ -1,0 +1,237 @@
+//! What ends a verb early: its exit status and what to try next.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::exit::Code;
+use super::parse::ParseError;
+use crate::app;
+use crate::client::ClientError;
+use crate::config::ConfigError;
+use crate::daemon::StopError;
+use crate::wire::api::Problem;
+
+/// What goes wrong on this side.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// A file that an option names.
+    #[error("read {}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// A place for files.
+    #[error("write to {}", path.display())]
+    Write {
+        /// Where.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// The working directory was removed, or may not be read.
+    #[error("tell the working directory")]
+    Directory(#[source] io::Error),
+    /// A start time beyond the calendar.
+    #[error("take the time of --at")]
+    Time {
+        /// What is wrong.
+        #[source]
+        source: ParseError,
+    },
+    /// An option that needs another.
+    #[error("{0}")]
+    Usage(&'static str),
+    /// What was waited for goes on.
+    #[error("gave up after {after}: {open} of the tasks {} not ended", if *open == 1 { "has" } else { "have" })]
+    Deadline {
+        /// How long it was waited.
+        after: String,
+        /// How many go on.
+        open: usize,
+    },
+    /// A task was removed while it was waited for.
+    #[error("task {0} was removed before its end could be told")]
+    Removed(crate::task::TaskId),
+    /// A start that would have to leave the terminal.
+    #[error("the daemon starts in the foreground only; a service manager keeps it in the background")]
+    Background,
+    /// No such queue.
+    #[error("there is no queue {0}")]
+    NoQueue(crate::task::QueueName),
+    /// The daemon did not come up.
+    #[error("no daemon was ready within {0}")]
+    NotReady(String),
+}
+
+/// What went wrong, with every cause once: those on this side, and those that the daemon told.
+pub(super) fn message(error: &anyhow::Error) -> String {
+    let mut text = format!("{error:#}");
+    let problem = error.chain().find_map(|cause| match cause.downcast_ref() {
+        Some(ClientError::Problem(problem)) => Some(problem),
+        _ => None,
+    });
+    if let Some(problem) = problem {
+        // The faults of a configuration stand beside one another, the causes of anything else below.
+        let separator = if problem.kind() == "invalid-configuration" { "\n" } else { ": " };
+        for cause in &problem.causes {
+            text.push_str(separator);
+            text.push_str(cause);
+        }
+    }
+    text
+}
+
+/// The exit status for an error.
+pub(super) fn code(error: &anyhow::Error) -> Code {
+    let known = error.chain().find_map(|cause| {
+        let client = || cause.downcast_ref().map(of_client);
+        let own = || cause.downcast_ref().map(of_own);
+        let config = || cause.downcast_ref::<ConfigError>().map(|_| Code::Config);
+        let app = || cause.downcast_ref().map(of_app);
+        let stop = || cause.downcast_ref().map(of_stop);
+        let io = || cause.downcast_ref().map(of_io);
+        client().or_else(own).or_else(app).or_else(stop).or_else(config).or_else(io)
+    });
+    known.unwrap_or(Code::Failure)
+}
+
+fn of_client(error: &ClientError) -> Code {
+    match error {
+        ClientError::NotListening { .. } | ClientError::StaleSocket { .. } | ClientError::Broken { .. } => {
+            Code::Unavailable
+        }
+        ClientError::Timeout { .. } => Code::Unavailable,
+        ClientError::PermissionDenied { .. } => Code::Forbidden,
+        ClientError::Protocol(_) => Code::Protocol,
+        ClientError::Problem(problem) => of_problem(problem),
+        ClientError::Input { .. } => Code::Io,
+        ClientError::Line { problem, .. } => problem.as_deref().map_or(Code::Data, of_problem),
+        ClientError::Stopped { source, .. } => of_client(source),
+    }
+}
+
+fn of_problem(problem: &Problem) -> Code {
+    Code::of_problem(problem.kind(), problem.status)
+}
+
+fn of_own(failure: &Failure) -> Code {
+    match failure {
+        Failure::Read { source, .. } | Failure::Write { source, .. } | Failure::Directory(source) => of_io(source),
+        Failure::Time { .. } | Failure::Usage(_) | Failure::Background => Code::Usage,
+        Failure::Deadline { .. } => Code::Deadline,
+        Failure::Removed(_) | Failure::NoQueue(_) => Code::NoInput,
+        Failure::NotReady(_) => Code::Unavailable,
+    }
+}
+
+fn of_app(error: &app::Error) -> Code {
+    match error {
+        app::Error::Config(_) | app::Error::RootTasks { .. } => Code::Config,
+        // The others differ in nothing that a service manager or a script could act on.
+        _ => Code::Failure,
+    }
+}
+
+fn of_stop(error: &StopError) -> Code {
+    match error {
+        StopError::NotPermitted { .. } => Code::Forbidden,
+        _ => Code::Failure,
+    }
+}
+
+fn of_io(error: &io::Error) -> Code {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Code::Unread,
+        io::ErrorKind::NotFound => Code::NoInput,
+        io::ErrorKind::PermissionDenied => Code::Forbidden,
+        _ => Code::Io,
+    }
+}
+
+/// What a person may try next, where the error itself does not say.
+pub(super) fn hint(error: &anyhow::Error) -> Option<&'static str> {
+    error.chain().find_map(|cause| {
+        if let Some(failure) = cause.downcast_ref::<Failure>() {
+            return of_failure(failure);
+        }
+        match cause.downcast_ref::<ClientError>()? {
+            ClientError::Timeout { .. } => Some("taskdaemon status"),
+            ClientError::Protocol(_) => Some("taskdaemon --version, and compare with taskdaemon status"),
+            ClientError::Problem(problem) if problem.status == 404 && problem.id.is_some() => Some("taskdaemon list"),
+            ClientError::NotListening { .. }
+            | ClientError::StaleSocket { .. }
+            | ClientError::PermissionDenied { .. }
+            | ClientError::Broken { .. }
+            | ClientError::Problem(_)
+            | ClientError::Input { .. }
+            | ClientError::Line { .. }
+            | ClientError::Stopped { .. } => None,
+        }
+    })
+}
+
+fn of_failure(failure: &Failure) -> Option<&'static str> {
+    match failure {
+        Failure::Directory(_) => Some("--directory PATH"),
+        Failure::Deadline { .. } => Some("taskdaemon wait again, with a longer --deadline"),
+        Failure::NotReady(_) => Some("taskdaemon start --foreground, to see why"),
+        Failure::NoQueue(_) => Some("taskdaemon queue list"),
+        Failure::Background => Some("taskdaemon start --foreground, or systemctl start taskdaemon"),
+        Failure::Read { .. }
+        | Failure::Write { .. }
+        | Failure::Time { .. }
+        | Failure::Usage(_)
+        | Failure::Removed(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: u16) -> anyhow::Error {
+        ClientError::Problem(Box::new(Problem::new(status, "x", "X", "x"))).into()
+    }
+
+    #[test]
+    fn what_the_daemon_told_is_told_in_full() {
+        let causes = vec!["inner".to_owned(), "innermost".to_owned()];
+        let problem = Problem { causes, ..Problem::new(500, "store", "X", "outer") };
+        assert_eq!(message(&ClientError::Problem(Box::new(problem)).into()), "outer: inner: innermost");
+    }
+
+    #[test]
+    fn a_queue_that_drains_may_be_asked_again() {
+        let problem = Problem::new(409, "queue-draining", "X", "x");
+        assert_eq!(code(&ClientError::Problem(Box::new(problem)).into()), Code::TryAgain);
+    }
+
+    #[test]
+    fn each_refusal_has_its_exit_status() {
+        let numbers = [400, 403, 404, 409, 422, 429, 500, 503, 507].map(|status| code(&refused(status)).number());
+        assert_eq!(numbers, [65, 77, 66, 1, 65, 75, 1, 75, 75]);
+    }
+
+    #[test]
+    fn a_daemon_that_is_away_is_told_from_one_that_is_closed_to_us() {
+        let path = PathBuf::from("/s");
+        assert_eq!(code(&ClientError::NotListening { path: path.clone() }.into()), Code::Unavailable);
+        assert_eq!(code(&ClientError::PermissionDenied { path }.into()), Code::Forbidden);
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_no_failure_to_tell() {
+        let error = anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe)).context("print");
+        assert_eq!(code(&error), Code::Unread);
+    }
+
+    #[test]
+    fn a_batch_that_stopped_has_the_status_of_its_reason() {
+        let source = Box::new(ClientError::Problem(Box::new(Problem::new(507, "x", "X", "x"))));
+        assert_eq!(code(&ClientError::Stopped { line: 3, accepted: 2, source }.into()), Code::TryAgain);
+    }
+}

@@ -1,0 +1,206 @@
+//! How the daemon is: what it says itself, else what its files tell.
+
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::describe::{Clock, Lines};
+use super::exit;
+use super::human;
+use super::session::Session;
+use crate::client::Client;
+use crate::daemon::{self, Status};
+use crate::task::Bytes;
+use crate::wire::api::{RunnerDocument, StatusDocument};
+
+/// What was found.
+pub(super) enum Report {
+    /// It answers.
+    Answers(Box<StatusDocument>),
+    /// It does not; its files tell.
+    Silent(Status),
+}
+
+/// The report for programs.
+#[derive(Serialize)]
+struct Document<'a> {
+    state: &'a str,
+    exit_code: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(flatten)]
+    daemon: Option<&'a StatusDocument>,
+}
+
+impl Report {
+    /// Asks the daemon, and looks at its files where it does not answer.
+    pub(super) fn look(session: &Session<'_>) -> anyhow::Result<Self> {
+        let socket = session.place().socket()?;
+        match Client::connect(&socket).and_then(|mut client| client.status()) {
+            Ok(document) => Ok(Self::Answers(Box::new(document))),
+            // Whatever kept it from answering, the lock knows whether it is there.
+            Err(_) => {
+                let directory = session.place().settings()?.paths.runtime_directory;
+                Ok(Self::Silent(daemon::inspect(&directory)))
+            }
+        }
+    }
+
+    /// Whether tasks can be submitted.
+    pub(super) fn is_ready(&self) -> bool {
+        match self {
+            Self::Answers(_) => true,
+            Self::Silent(_) => false,
+        }
+    }
+
+    /// The exit status as the Linux Standard Base has it.
+    pub(super) fn exit_code(&self) -> ExitCode {
+        exit::of_task(i32::from(self.number()))
+    }
+
+    fn number(&self) -> u8 {
+        match self {
+            Self::Answers(_) => 0,
+            Self::Silent(status) => status.exit_code(),
+        }
+    }
+
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Answers(_) => "running",
+            Self::Silent(status) => status.word(),
+        }
+    }
+
+    /// Prints it.
+    pub(super) fn tell(&self, session: &mut Session<'_>) -> anyhow::Result<()> {
+        if session.output.is_json() {
+            let document = match self {
+                Self::Answers(daemon) => {
+                    Document { state: self.word(), exit_code: 0, pid: None, reason: None, daemon: Some(daemon) }
+                }
+                Self::Silent(status) => Document {
+                    state: self.word(),
+                    exit_code: self.number(),
+                    pid: pid(status),
+                    reason: Some(sentence(status)),
+                    daemon: None,
+                },
+            };
+            return Ok(session.output.document(&document)?);
+        }
+        let text = match self {
+            Self::Answers(daemon) => running(daemon, &Session::clock()),
+            Self::Silent(status) => sentence(status),
+        };
+        Ok(session.output.line(text)?)
+    }
+}
+
+fn pid(status: &Status) -> Option<i32> {
+    match status {
+        Status::Stale { pid, .. } => *pid,
+        Status::Starting(record) | Status::Running(record) | Status::Stopping(record) => Some(record.pid),
+        Status::Stopped | Status::Unknown(_) => None,
+    }
+}
+
+/// What the files tell, as a sentence.
+fn sentence(status: &Status) -> String {
+    match status {
+        Status::Starting(record) => format!("starting: process {} does not answer yet", record.pid),
+        Status::Running(record) => format!("running: process {} has the lock, and does not answer here", record.pid),
+        Status::Stopping(record) => format!("stopping: process {} is on its way out", record.pid),
+        Status::Stale { pid: Some(pid), .. } => format!("stale: process {pid} died and left its files"),
+        Status::Stale { pid: None, .. } => "stale: it died and left its files".to_owned(),
+        Status::Stopped => "stopped".to_owned(),
+        Status::Unknown(error) => format!("unknown: {error}"),
+    }
+}
+
+/// What the daemon says of itself.
+fn running(daemon: &StatusDocument, clock: &Clock) -> String {
+    let mut lines = Lines::default();
+    lines.add("Daemon", format!("running, process {}, version {}", daemon.pid, daemon.version));
+    lines.add("Since", human::moment(daemon.started_at.0, clock.now, &clock.zone));
+    lines.add("Socket", Bytes::to_string(&daemon.socket));
+    lines.add("Health", &daemon.health);
+    for problem in &daemon.problems {
+        lines.add("Problem", problem);
+    }
+    let counts: Vec<String> = daemon
+        .counts
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(state, count)| format!("{count} {state}"))
+        .collect();
+    lines.add("Tasks", if counts.is_empty() { "none".to_owned() } else { counts.join(", ") });
+    lines.add("Slots", format!("{} of {} taken", daemon.slots.taken, daemon.slots.all));
+    lines.add("Intake", if daemon.intake { "open" } else { "closed" });
+    lines.add(
+        "Runner",
+        match &daemon.runner {
+            RunnerDocument::Linked { pid, .. } => format!("linked, process {pid}"),
+            RunnerDocument::Lost { reason } => format!("lost: {reason}"),
+        },
+    );
+    let (free, output) = (human::size(daemon.free_bytes), human::size(daemon.output_bytes));
+    lines.add("Space", format!("{free} free, {output} of output kept"));
+    lines.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::task::{State, Timestamp};
+    use crate::wire::api::SlotsDocument;
+
+    fn document() -> StatusDocument {
+        StatusDocument {
+            version: "1.2.3".to_owned(),
+            pid: 77,
+            socket: "/run/taskdaemon/control.sock".into(),
+            started_at: Timestamp(0).into(),
+            uptime_ms: 1,
+            health: "degraded".to_owned(),
+            problems: vec!["the runner is gone".to_owned()],
+            intake: true,
+            counts: BTreeMap::from([(State::Queued, 3), (State::Running, 0), (State::Failed, 1)]),
+            slots: SlotsDocument { taken: 0, all: 2 },
+            runner: RunnerDocument::Lost { reason: "no answer".to_owned() },
+            free_bytes: 5 << 30,
+            output_bytes: 0,
+            last_event: 9,
+        }
+    }
+
+    #[test]
+    fn people_read_how_it_is() {
+        let clock = Clock { now: Timestamp(60_000_000), zone: TimeZone::UTC };
+        let expected = "\
+Daemon:         running, process 77, version 1.2.3
+Since:          1970-01-01 00:00:00 (1m ago)
+Socket:         /run/taskdaemon/control.sock
+Health:         degraded
+Problem:        the runner is gone
+Tasks:          3 queued, 1 failed
+Slots:          0 of 2 taken
+Intake:         open
+Runner:         lost: no answer
+Space:          5G free, 0 of output kept";
+        assert_eq!(running(&document(), &clock), expected);
+    }
+
+    #[test]
+    fn each_state_has_the_code_of_the_standard() {
+        assert_eq!(Report::Answers(Box::new(document())).number(), 0);
+        assert_eq!(Report::Silent(Status::Stopped).number(), 3);
+    }
+}

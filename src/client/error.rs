@@ -1,0 +1,120 @@
+//! Why there was no answer.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::wire::api::Problem;
+
+/// Why the daemon could not be asked, or what it refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// There is no socket: no daemon was started here.
+    #[error("no daemon listens on {}; start it with 'taskdaemon start'", path.display())]
+    NotListening {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// There is a socket, and nobody behind it.
+    #[error("the daemon behind {} is gone; start it again with 'taskdaemon start'", path.display())]
+    StaleSocket {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The socket is not for this user.
+    #[error("no permission to use {}; ask to be added to the group that owns it", path.display())]
+    PermissionDenied {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The daemon took too long.
+    #[error("the daemon on {} did not answer in time", path.display())]
+    Timeout {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The connection broke before the answer was whole.
+    #[error("{action} {}", path.display())]
+    Broken {
+        /// What was being done.
+        action: &'static str,
+        /// The socket.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// The answer was not one that this version understands.
+    #[error("the daemon's answer was not understood: {0}")]
+    Protocol(String),
+    /// The daemon refused.
+    #[error("{}", .0.detail)]
+    Problem(Box<Problem>),
+    /// The tasks of a batch could not be read.
+    #[error("read the tasks after line {line}")]
+    Input {
+        /// The last line that was read.
+        line: u64,
+        /// What went wrong.
+        #[source]
+        source: io::Error,
+    },
+    /// A line of a batch is at fault; `accepted` tasks before it were accepted and stay so.
+    #[error("line {line}: {detail} ({accepted} tasks from the lines before it were accepted)")]
+    Line {
+        /// Which, from 1.
+        line: u64,
+        /// What is wrong with it.
+        detail: String,
+        /// Tasks accepted before.
+        accepted: u64,
+        /// The daemon's own words, where it was the daemon that refused.
+        problem: Option<Box<Problem>>,
+    },
+    /// A batch stopped in the middle; `accepted` tasks were accepted and stay so.
+    #[error("stopped before line {line}, after {accepted} tasks were accepted")]
+    Stopped {
+        /// The first line that was not accepted, from 1.
+        line: u64,
+        /// Tasks accepted before.
+        accepted: u64,
+        /// Why.
+        #[source]
+        source: Box<ClientError>,
+    },
+}
+
+impl ClientError {
+    pub(super) fn connect(path: &Path, error: io::Error) -> Self {
+        let path = path.to_owned();
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::NotListening { path },
+            io::ErrorKind::ConnectionRefused => Self::StaleSocket { path },
+            io::ErrorKind::PermissionDenied => Self::PermissionDenied { path },
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Self::Timeout { path },
+            _ => Self::Broken { action: "connect to", path, source: error },
+        }
+    }
+
+    pub(super) fn broken(action: &'static str, path: &Path, error: io::Error) -> Self {
+        let path = path.to_owned();
+        match error.kind() {
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Self::Timeout { path },
+            _ => Self::Broken { action, path, source: error },
+        }
+    }
+
+    /// Whether the daemon may be on its way back: asking again later makes sense.
+    #[must_use]
+    pub fn is_absence(&self) -> bool {
+        match self {
+            Self::NotListening { .. } | Self::StaleSocket { .. } | Self::Broken { .. } => true,
+            Self::Problem(problem) => problem.status == 503,
+            Self::PermissionDenied { .. }
+            | Self::Timeout { .. }
+            | Self::Protocol(_)
+            | Self::Input { .. }
+            | Self::Line { .. }
+            | Self::Stopped { .. } => false,
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Promise T8: a full disk stops intake with a clear error, and loses nothing accepted.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::support::{Daemon, eventually};
+
+/// A small file system of a test's own.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn mount(place: &Path, size: &str) -> Option<Self> {
+        fs::create_dir_all(place).unwrap();
+        let options = format!("size={size},mode=0700");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(place).status();
+        mounted.is_ok_and(|status| status.success()).then(|| Self(place.to_owned()))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn t8_a_full_disk_stops_intake_in_words_and_loses_nothing() {
+    let mut daemon = Daemon::unstarted("host:\n  slots: 2\nintake:\n  min_free: 1M\n");
+    let Some(_disk) = Disk::mount(&daemon.state(), "8M") else {
+        eprintln!("left out: only root can mount the small file system that this test fills");
+        return;
+    };
+    daemon.start();
+    let running = daemon.submit(&["--", "sh", "-c", "until test -e flag; do sleep 0.01; done; exit 5"]);
+    daemon.wait_state(&running, "running");
+    let mut accepted = vec![running.clone()];
+    let stuffing = "x".repeat(100_000);
+    let refused = eventually("the disk is full", || {
+        let output = daemon.run(&["submit", "--env", &format!("STUFFING={stuffing}"), "--", "true"]);
+        if output.status.success() {
+            accepted.push(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+        }
+        (!output.status.success()).then_some(output)
+    });
+    let words = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(75), "{words}");
+    assert!(words.contains("free"), "{words}");
+    fs::write(daemon.state().join("ballast"), vec![0; 16 << 20]).unwrap_err();
+    fs::write(daemon.path("flag"), "").unwrap();
+    daemon.kill();
+    fs::remove_file(daemon.state().join("ballast")).unwrap();
+    daemon.start();
+    for id in &accepted[1..] {
+        daemon.wait_state(id, "succeeded");
+    }
+    daemon.wait_state(&running, "failed");
+    assert_eq!(daemon.task(&running)["history"][0]["outcome"]["code"], 5);
+}
+
+#[test]
+fn t8_ends_that_could_not_be_written_are_written_once_there_is_room() {
+    let mut daemon = Daemon::unstarted("host:\n  slots: 2\nintake:\n  min_free: 64K\n");
+    let Some(_disk) = Disk::mount(&daemon.state(), "8M") else {
+        eprintln!("left out: only root can mount the small file system that this test fills");
+        return;
+    };
+    daemon.start();
+    let flag = daemon.path("flag");
+    let script = format!("until test -e {}; do sleep 0.01; done; exit 6", flag.display());
+    let ids: Vec<String> = (0..2).map(|_| daemon.submit(&["--", "sh", "-c", &script])).collect();
+    for id in &ids {
+        daemon.wait_state(id, "running");
+    }
+    let ballast = daemon.state().join("ballast");
+    fs::write(&ballast, vec![0; 16 << 20]).unwrap_err();
+    let refused = daemon.run(&["submit", "--", "true"]);
+    assert_eq!(refused.status.code(), Some(75), "{}", String::from_utf8_lossy(&refused.stderr));
+    fs::write(flag, "").unwrap();
+    eventually("both ended", || {
+        let running = fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+            fs::read(entry.path().join("cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(&script))
+        });
+        (!running).then_some(())
+    });
+    fs::remove_file(ballast).unwrap();
+    for id in &ids {
+        daemon.wait_state(id, "failed");
+        assert_eq!(daemon.task(id)["history"][0]["outcome"]["code"], 6);
+    }
+    eventually("intake opens again", || daemon.run(&["submit", "--", "true"]).status.success().then_some(()));
+}
+
+#[test]
+fn t6_a_damaged_store_is_refused_in_words_and_kept() {
+    let mut daemon = Daemon::new();
+    let id = daemon.submit(&["--hold", "--", "true"]);
+    daemon.stop();
+    let queue = fs::read_dir(daemon.state()).unwrap().flatten().map(|entry| entry.path());
+    let queue = { queue }.find(|path| path.extension().is_some_and(|end| end == "db")).unwrap();
+    let intact = fs::read(&queue).unwrap();
+    for damage in [
+        Vec::new(),
+        intact[..intact.len() / 2].to_vec(),
+        b"not a database, but long enough to look like one".repeat(100),
+    ] {
+        fs::write(&queue, &damage).unwrap();
+        let output = daemon.run(&["start", "--foreground"]);
+        let words = String::from_utf8_lossy(&output.stderr);
+        if output.status.success() || !words.contains("damaged") {
+            panic!("{} bytes of {}: {}: {words}", damage.len(), intact.len(), output.status);
+        }
+        assert_eq!(fs::read(&queue).unwrap(), damage, "it was left as it was");
+    }
+    fs::write(&queue, intact).unwrap();
+    daemon.start();
+    assert_eq!(daemon.task_state(&id), "held");
+}

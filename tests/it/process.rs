@@ -1,0 +1,156 @@
+//! Promises D3, D4, D6, D9, T9, C2: the daemon as a process.
+
+use std::fs;
+use std::process::Stdio;
+use std::time::Duration;
+
+use super::support::{Daemon, eventually, within};
+
+#[test]
+fn d3_a_second_daemon_is_refused_and_told_who_has_the_lock() {
+    let daemon = Daemon::new();
+    let second = daemon.run(&["start", "--foreground"]);
+    assert!(!second.status.success());
+    let words = String::from_utf8_lossy(&second.stderr);
+    assert!(words.contains("already running") && words.contains(&daemon.pid().to_string()), "{words}");
+    assert_eq!(daemon.http("GET", "/v1/status", "").0, 200, "the first one goes on");
+}
+
+#[test]
+fn d4_status_tells_running_dead_and_stopped_by_lsb_codes() {
+    let mut daemon = Daemon::unstarted("");
+    assert_eq!(daemon.run(&["status"]).status.code(), Some(3));
+    daemon.start();
+    assert_eq!(daemon.run(&["status"]).status.code(), Some(0));
+    daemon.kill();
+    assert_eq!(daemon.run(&["status"]).status.code(), Some(1));
+    daemon.start();
+    daemon.ok(&["stop"]);
+    daemon.reap();
+    assert_eq!(daemon.run(&["status"]).status.code(), Some(3));
+}
+
+#[test]
+fn d5_stop_ends_the_daemon_and_its_runner_and_what_ran_runs_again() {
+    let mut daemon = Daemon::new();
+    let id = daemon.submit(&["--grace", "1s", "--", "sleep", "1000"]);
+    daemon.wait_state(&id, "running");
+    let runner = daemon.runner_pid();
+    daemon.ok(&["stop"]);
+    assert!(daemon.reap().success());
+    eventually("the runner leaves", || (!fs::exists(format!("/proc/{runner}")).unwrap()).then_some(()));
+    daemon.start();
+    daemon.wait_state(&id, "running");
+    let task = daemon.task(&id);
+    assert_eq!(task["history"][0]["outcome"]["how"], "interrupted", "{task}");
+    daemon.ok(&["cancel", &id]);
+}
+
+#[test]
+fn d6_int_and_term_end_the_daemon_with_success() {
+    for signal in [2, 15] {
+        let mut daemon = Daemon::new();
+        daemon.signal(signal);
+        assert_eq!(daemon.reap().code(), Some(0));
+    }
+}
+
+#[test]
+fn d6_a_second_term_stops_now() {
+    let mut daemon = Daemon::with("host:\n  shutdown_timeout: 300s\n  slots: 2\n");
+    let script = "trap '' TERM; while :; do sleep 0.1; done";
+    let id = daemon.submit(&["--grace", "250s", "--", "sh", "-c", script]);
+    daemon.wait_state(&id, "running");
+    daemon.signal(15);
+    eventually("it drains", || daemon.log().contains("draining").then_some(()));
+    daemon.signal(15);
+    within(Duration::from_secs(20), "it leaves", || daemon.log().contains("now").then_some(()));
+    daemon.reap();
+}
+
+#[test]
+fn d9_a_reload_takes_new_limits_into_force_without_a_restart() {
+    let daemon = Daemon::with("host:\n  slots: 1\n");
+    for _ in 0..3 {
+        daemon.submit(&["--", "sleep", "1000"]);
+    }
+    let running = || daemon.get("/v1/tasks?state=running")["tasks"].as_array().unwrap().len();
+    eventually("one runs", || (running() == 1).then_some(()));
+    daemon.configure("host:\n  slots: 3\n");
+    daemon.ok(&["reload"]);
+    eventually("three run", || (running() == 3).then_some(()));
+    daemon.configure("host:\n  slots: 2\n");
+    daemon.signal(1);
+    eventually("HUP reloads too", || (daemon.get("/v1/status")["slots"]["all"] == 2).then_some(()));
+    daemon.ok(&["cancel", "--all"]);
+}
+
+#[test]
+fn d9_a_bad_file_leaves_the_old_configuration_in_force_and_is_told_with_its_place() {
+    let daemon = Daemon::with("host:\n  slots: 1\n");
+    daemon.configure("host:\n  slots: many\n  colour: red\n");
+    let output = daemon.run(&["reload"]);
+    assert_eq!(output.status.code(), Some(78));
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(words.contains("config.yml:2:") && words.contains("config.yml:3:"), "all faults at once: {words}");
+    assert!(words.contains("slots") && words.contains("colour"), "{words}");
+    assert_eq!(daemon.get("/v1/status")["slots"]["all"], 1);
+    assert_eq!(daemon.run(&["config", "check"]).status.code(), Some(78));
+}
+
+#[test]
+fn d9_a_daemon_does_not_start_on_a_bad_configuration() {
+    let daemon = Daemon::unstarted("hots:\n  slots: 1\n");
+    let output = daemon.run(&["start", "--foreground"]);
+    assert_eq!(output.status.code(), Some(78));
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(words.contains("hots") && words.contains("host"), "the nearest key is named: {words}");
+}
+
+#[test]
+fn t9_a_submission_while_the_daemon_is_down_fails_and_says_what_to_do() {
+    let mut daemon = Daemon::unstarted("");
+    for _ in 0..2 {
+        let output = daemon.run(&["submit", "--", "true"]);
+        assert_eq!(output.status.code(), Some(69));
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert!(words.contains("control.sock") && words.contains("taskdaemon start"), "{words}");
+        daemon.start();
+        daemon.kill();
+    }
+}
+
+#[test]
+fn t6_clients_that_wait_and_follow_outlive_a_restart_of_the_daemon() {
+    let mut daemon = Daemon::new();
+    let flag = daemon.path("flag");
+    let script = format!("echo one; until test -e {}; do sleep 0.01; done; echo two; exit 3", flag.display());
+    let id = daemon.submit(&["--", "sh", "-c", &script]);
+    daemon.wait_state(&id, "running");
+    let alone = daemon.open_sockets();
+    let mut waiting = daemon.command(&["wait", &id]).stdout(Stdio::null()).spawn().unwrap();
+    let following = daemon.command(&["logs", "-f", &id]).stdout(Stdio::piped()).spawn().unwrap();
+    eventually("both are connected", || (daemon.open_sockets() >= alone + 2).then_some(()));
+    daemon.kill();
+    daemon.start();
+    fs::write(flag, "").unwrap();
+    assert_eq!(waiting.wait().unwrap().code(), Some(3));
+    assert_eq!(following.wait_with_output().unwrap().stdout, b"one\ntwo\n");
+}
+
+#[test]
+fn c2_a_stranger_can_neither_read_nor_submit() {
+    let daemon = Daemon::new();
+    if !nix::unistd::Uid::effective().is_root() {
+        eprintln!("left out: only root can become a stranger");
+        return;
+    }
+    use std::os::unix::process::CommandExt;
+    let mut client = daemon.command(&["list"]);
+    let output = client.current_dir("/").uid(65534).gid(65534).output();
+    match output {
+        // The test's own directory is closed to strangers, so that the binary or the socket is out of reach.
+        Ok(output) => assert!(!output.status.success(), "{output:?}"),
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied),
+    }
+}

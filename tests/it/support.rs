@@ -1,0 +1,288 @@
+//! A daemon of a test's own: the real binary on a temporary directory.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// The longest that anything in a test may take.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Whether the long form of a test was asked for.
+pub fn full() -> bool {
+    std::env::var_os("TASKDAEMON_FULL").is_some_and(|value| value == "1")
+}
+
+/// Waits until `condition` gives a value; fails with `what` after [`DEADLINE`].
+pub fn eventually<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
+    within(DEADLINE, what, condition)
+}
+
+/// Waits until `condition` gives a value; fails with `what` after `deadline`.
+pub fn within<T>(deadline: Duration, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(start.elapsed() < deadline, "not within {deadline:?}: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A daemon with its own directories; ended, with its runner and all tasks, when dropped.
+pub struct Daemon {
+    directory: tempfile::TempDir,
+    child: Option<Child>,
+}
+
+impl Daemon {
+    /// Starts one with the shipped defaults and two slots.
+    pub fn new() -> Self {
+        Self::with("host:\n  slots: 2\n")
+    }
+
+    /// Starts one with this configuration.
+    pub fn with(configuration: &str) -> Self {
+        let mut daemon = Self::unstarted(configuration);
+        daemon.start();
+        daemon
+    }
+
+    /// Prepares one without starting it.
+    pub fn unstarted(configuration: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let daemon = Self { directory, child: None };
+        daemon.configure(configuration);
+        daemon
+    }
+
+    /// A path in the test's directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Where it keeps its state.
+    pub fn state(&self) -> PathBuf {
+        self.path("state")
+    }
+
+    /// The control socket.
+    pub fn socket(&self) -> PathBuf {
+        self.path("run/control.sock")
+    }
+
+    /// Writes the configuration file.
+    pub fn configure(&self, configuration: &str) {
+        // The tests' daemon runs as whoever runs the tests, which is root on build machines.
+        let allow = "security:\n  allow_root_tasks: yes, run tasks as root\n";
+        fs::write(self.path("config.yml"), format!("{configuration}{allow}")).expect("the configuration is written");
+    }
+
+    /// The binary with these arguments, pointed at this daemon.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_taskdaemon"));
+        command
+            .args(arguments)
+            .env("TASKDAEMON_CONFIG", self.path("config.yml"))
+            .env("TASKDAEMON_STATE_DIRECTORY", self.state())
+            .env("TASKDAEMON_RUNTIME_DIRECTORY", self.path("run"))
+            .env_remove("TASKDAEMON_SOCKET")
+            .current_dir(self.directory.path());
+        command
+    }
+
+    /// Starts the daemon in the foreground and waits until it answers.
+    pub fn start(&mut self) {
+        self.spawn();
+        self.wait_ready();
+    }
+
+    /// Starts the daemon in the foreground.
+    pub fn spawn(&mut self) {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("the log opens");
+        let mut command = self.command(&["start", "--foreground"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.child = Some(command.spawn().expect("the daemon starts"));
+    }
+
+    /// Waits until the daemon answers.
+    pub fn wait_ready(&mut self) {
+        eventually("the daemon answers", || {
+            let child = self.child.as_mut().expect("a daemon");
+            if let Some(status) = child.try_wait().expect("the daemon can be asked for") {
+                panic!("the daemon ended with {status}: {}", self.log());
+            }
+            let (code, _) = self.try_http("GET", "/v1/status", "")?;
+            (code == 200).then_some(())
+        });
+    }
+
+    /// The daemon's process.
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.as_ref().expect("a daemon").id()).expect("a pid")
+    }
+
+    /// The runner's process.
+    pub fn runner_pid(&self) -> i32 {
+        eventually("the runner is linked", || {
+            let (_, status) = self.try_http("GET", "/v1/status", "")?;
+            i32::try_from(status.pointer("/runner/pid")?.as_i64()?).ok()
+        })
+    }
+
+    /// How many sockets the daemon has open.
+    pub fn open_sockets(&self) -> usize {
+        let descriptors = fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the daemon's descriptors").flatten();
+        let targets = descriptors.filter_map(|entry| fs::read_link(entry.path()).ok());
+        targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
+    }
+
+    /// Sends the daemon a signal.
+    pub fn signal(&self, signal: i32) {
+        kill(self.pid(), signal);
+    }
+
+    /// kill -9 of the daemon alone.
+    pub fn kill(&mut self) {
+        self.signal(9);
+        self.reap();
+    }
+
+    /// kill -9 of the runner and the daemon.
+    pub fn kill_both(&mut self) {
+        let runner = self.runner_pid();
+        kill(runner, 9);
+        self.kill();
+    }
+
+    /// Waits for the daemon's end.
+    pub fn reap(&mut self) -> std::process::ExitStatus {
+        let child = self.child.as_mut().expect("a daemon");
+        let status = eventually("the daemon ends", || child.try_wait().expect("the daemon can be asked for"));
+        self.child = None;
+        status
+    }
+
+    /// TERM, and the wait for its end.
+    pub fn stop(&mut self) -> std::process::ExitStatus {
+        self.signal(15);
+        self.reap()
+    }
+
+    /// What the daemon logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// Runs the client.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).stdin(Stdio::null()).output().expect("the client runs")
+    }
+
+    /// Runs the client, which must succeed; returns what it printed, without the last line's end.
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {}: {errors}\ndaemon: {}", output.status, self.log());
+        String::from_utf8(output.stdout).expect("UTF-8").trim_end_matches('\n').to_owned()
+    }
+
+    /// Submits a command; returns the ID.
+    pub fn submit(&self, arguments: &[&str]) -> String {
+        self.ok(&[&["submit"], arguments].concat())
+    }
+
+    /// Submits JSON lines in one call; returns the IDs.
+    pub fn batch(&self, lines: &str) -> Vec<i64> {
+        let path = self.path("batch");
+        fs::write(&path, lines).expect("the batch is written");
+        let ids = self.ok(&["submit", "--batch", path.to_str().expect("UTF-8")]);
+        ids.lines().map(|id| id.parse().expect("an ID a line")).collect()
+    }
+
+    /// One task as the API tells it.
+    pub fn task(&self, id: &str) -> Value {
+        self.get(&format!("/v1/tasks/{id}"))
+    }
+
+    /// The state of one task.
+    pub fn task_state(&self, id: &str) -> String {
+        self.task(id)["state"].as_str().expect("a state").to_owned()
+    }
+
+    /// Waits until a task is in this state.
+    pub fn wait_state(&self, id: &str, state: &str) {
+        eventually(&format!("task {id} is {state}"), || (self.task_state(id) == state).then_some(()));
+    }
+
+    /// GET; the answer must be 200.
+    pub fn get(&self, path: &str) -> Value {
+        let (code, body) = self.http("GET", path, "");
+        assert_eq!(code, 200, "{path}: {body}");
+        body
+    }
+
+    /// One HTTP request on a connection of its own.
+    pub fn http(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        self.try_http(method, path, body).unwrap_or_else(|| panic!("{method} {path}: no answer; {}", self.log()))
+    }
+
+    fn try_http(&self, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
+        let mut stream = UnixStream::connect(self.socket()).ok()?;
+        stream.set_read_timeout(Some(DEADLINE)).ok()?;
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).ok()?;
+        stream.write_all(body.as_bytes()).ok()?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).ok()?;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let code = head.split(' ').nth(1)?.parse().ok()?;
+        Some((code, serde_json::from_str(body).unwrap_or(Value::Null)))
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if self.child.is_some() {
+            let runner = self.try_http("GET", "/v1/status", "").and_then(|(_, s)| s.pointer("/runner/pid")?.as_i64());
+            self.signal(9);
+            self.reap();
+            if let Some(runner) = runner {
+                kill(i32::try_from(runner).expect("a pid"), 9);
+            }
+        }
+        end_everything_below(self.directory.path());
+    }
+}
+
+/// Ends what a test left behind: every process that works in the test's directory or has it in its environment.
+fn end_everything_below(directory: &Path) {
+    let mark = format!("TASKDAEMON_RUNTIME_DIRECTORY={}", directory.join("run").display());
+    let within = |link: &str, entry: &fs::DirEntry| {
+        fs::read_link(entry.path().join(link)).is_ok_and(|at| at.starts_with(directory))
+    };
+    for entry in fs::read_dir("/proc").expect("/proc").flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+        let marked = environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes());
+        if marked || within("cwd", &entry) {
+            kill(pid, 9);
+        }
+    }
+}
+
+/// kill(2), for processes of the test's own.
+pub fn kill(pid: i32, signal: i32) {
+    let signal = nix::sys::signal::Signal::try_from(signal).expect("a signal");
+    // The process may have ended meanwhile, which is as good.
+    let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal);
+}
