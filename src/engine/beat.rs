@@ -44,7 +44,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
             return;
         }
         (self.dirty, self.more, self.free) = (false, false, None);
-        let batch = self.next_batch();
+        let batch = self.next_batch(now);
         let before =
             Before { settings: Arc::clone(&self.settings), link: self.link.clone(), retain_at: self.retain_at };
         let mut reports = Vec::new();
@@ -77,22 +77,32 @@ impl<S: Store, E: Executor> Engine<S, E> {
         timers.into_iter().flatten().min()
     }
 
-    /// What this beat takes up. Reads are answered at once, from what is committed: they need not wait for the
-    /// commit, and no failure of it makes them fail.
-    fn next_batch(&mut self) -> Batch {
+    /// What needs no commit is done at once, so that no failure of one makes it fail: reads, from what is
+    /// committed, and the shutdown. Gives back what needs one.
+    pub(super) fn answer_at_once(&mut self, now: Timestamp, message: Message) -> Option<Message> {
+        match message {
+            Message::Command(Envelope { caller, command: Command::Read(query), reply }) => {
+                reply(self.read(caller, query));
+                None
+            }
+            Message::Command(Envelope { caller, command: Command::Shutdown { patience }, reply }) => {
+                self.shut_down(now, caller, patience, reply);
+                None
+            }
+            Message::Command(_) | Message::Report(_) | Message::Leave => Some(message),
+        }
+    }
+
+    fn next_batch(&mut self, now: Timestamp) -> Batch {
         let mut batch = Batch { reports: self.kept.drain(..).collect(), ..Batch::default() };
         let mut submissions = 0;
         while batch.messages.len() < MESSAGES_PER_BEAT
             && submissions < SUBMISSIONS_PER_BEAT
             && let Some(message) = self.inbox.pop_front()
         {
-            match message {
-                Message::Command(Envelope { caller, command: Command::Read(query), reply }) => {
-                    reply(self.read(caller, query));
-                    continue;
-                }
-                Message::Command(Envelope { command: Command::Submit(ref tasks), .. }) => submissions += tasks.len(),
-                Message::Command(_) | Message::Report(_) | Message::Leave => {}
+            let Some(message) = self.answer_at_once(now, message) else { continue };
+            if let Message::Command(Envelope { command: Command::Submit(tasks), .. }) = &message {
+                submissions += tasks.len();
             }
             batch.messages.push(message);
         }

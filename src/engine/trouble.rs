@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::memory::Memory;
-use super::{Command, Engine, Envelope, Message, Refusal};
+use super::{Engine, Envelope, Message, Refusal};
 use crate::executor::{Executor, Report};
 use crate::store::{Error, Result, Store};
 use crate::task::Timestamp;
@@ -66,15 +66,10 @@ impl<S: Store, E: Executor> Engine<S, E> {
     pub(super) fn wait_out(&mut self, now: Timestamp) {
         self.free = None;
         while let Some(message) = self.inbox.pop_front() {
+            let Some(message) = self.answer_at_once(now, message) else { continue };
             match message {
                 Message::Report(report) => self.kept.push_back(report),
                 Message::Leave => self.left = true,
-                Message::Command(Envelope { caller, command: Command::Shutdown { patience }, reply }) => {
-                    self.shut_down(now, caller, patience, reply);
-                }
-                Message::Command(Envelope { caller, command: Command::Read(query), reply }) => {
-                    reply(self.read(caller, query));
-                }
                 Message::Command(Envelope { reply, .. }) => {
                     let refusal = self.trouble.as_ref().map(|trouble| Refusal::Store(copy(&trouble.error)));
                     reply(Err(refusal.unwrap_or(Refusal::Stopping)));

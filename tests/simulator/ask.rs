@@ -77,7 +77,7 @@ fn placement(rng: &mut Rng, now: Timestamp, known: &[TaskId], label: &str) -> Pl
         priority: rng.i32(-2..3),
         slots: if chance(rng, 70) { 1 } else { rng.u32(1..8) },
         label: Some(label.parse().unwrap()),
-        key: chance(rng, 15).then(|| format!("key-{}", rng.u8(..4)).parse().unwrap()),
+        key: chance(rng, 25).then(|| format!("key-{}", rng.u8(..3)).parse().unwrap()),
         start,
         after,
         held: chance(rng, 5),
@@ -94,6 +94,9 @@ pub(crate) fn caller(rng: &mut Rng) -> Caller {
 }
 
 fn selection(rng: &mut Rng, known: &[TaskId]) -> Selection {
+    // What is recent is likely to run, or to have just ended.
+    let recent = &known[known.len().saturating_sub(6)..];
+    let known = if chance(rng, 60) { recent } else { known };
     if !known.is_empty() && chance(rng, 80) {
         return Selection::Ids((0..rng.usize(1..4)).map(|_| pick(rng, known)).collect());
     }

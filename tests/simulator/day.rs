@@ -36,7 +36,9 @@ pub(crate) struct Day {
     pub(crate) accepted: BTreeSet<TaskId>,
     /// What was asked and not yet answered.
     pending: BTreeMap<u64, Asked>,
-    /// The shutdown under way.
+    /// Whether the disk was full today: then reports may be kept back for a while.
+    was_full: bool,
+    /// Whether a shutdown is under way.
     pub(crate) stopping: bool,
 }
 
@@ -63,6 +65,7 @@ impl Day {
             submitted: BTreeMap::new(),
             accepted: BTreeSet::new(),
             pending: BTreeMap::new(),
+            was_full: false,
             stopping: false,
         }
     }
@@ -89,9 +92,9 @@ impl Day {
 
     fn step(&mut self) {
         match self.rng.u8(..100) {
-            0..=24 => self.submit(),
-            25..=34 => self.ask_something(),
-            35..=59 => self.end_one(),
+            0..=21 => self.submit(),
+            22..=36 => self.ask_something(),
+            37..=59 => self.end_one(),
             60..=79 => self.pass_time(),
             80..=89 => self.trouble_the_runner(),
             90..=93 => self.light_the_fuse(),
@@ -191,15 +194,15 @@ impl Day {
     fn trouble_the_runner(&mut self) {
         let runner = self.daemon.runner.clone();
         let what = match self.rng.u8(..20) {
-            0..=8 => {
+            0..=7 => {
                 runner.link();
                 "links"
             }
-            9..=13 => {
+            8..=11 => {
                 runner.finish_sweep();
                 "has swept"
             }
-            14 | 15 => {
+            12..=15 => {
                 runner.unlink();
                 "loses its link"
             }
@@ -210,7 +213,11 @@ impl Day {
                 runner.unlink();
                 "never hears of starts, and loses its link"
             }
-            17 | 18 => {
+            17 => {
+                self.cancel_unheard();
+                "comes back, and has not heard of the cancelling"
+            }
+            18 => {
                 runner.kill();
                 "is killed"
             }
@@ -222,6 +229,21 @@ impl Day {
         self.tell(|| format!("the runner {what}"));
     }
 
+    /// Cancels what runs while nobody can tell the runner: it has to hear of it once it is back.
+    fn cancel_unheard(&mut self) {
+        self.daemon.runner.unlink();
+        self.beat();
+        let running = Filter { states: vec![State::Running], ..Filter::default() };
+        let page = Page { after: None, limit: 1000, oldest_first: true };
+        self.ask(ROOT, Command::Act(Action::Cancel, Selection::Matching(running, page)));
+        self.beat();
+        self.daemon.runner.link();
+        let outlived = self.beat();
+        if outlived && !self.was_full && !self.daemon.has_mail() {
+            self.check_stops();
+        }
+    }
+
     fn light_the_fuse(&mut self) {
         let calls = self.rng.i64(0..60);
         self.tell(|| format!("the daemon is to die after {calls} calls"));
@@ -231,6 +253,7 @@ impl Day {
     fn trouble_the_disk(&mut self) {
         let full = !self.daemon.faults.is_full() && self.rng.bool();
         let calls = full.then(|| self.rng.i64(0..30));
+        self.was_full |= full;
         self.tell(|| format!("the disk is full after so many calls: {calls:?}"));
         self.daemon.faults.fill(calls);
         self.daemon.faults.free.store(if self.rng.u8(..4) == 0 { 1 } else { 1 << 40 }, Ordering::Relaxed);
@@ -248,7 +271,8 @@ impl Day {
         self.ask(ROOT, Command::Reconfigure(Box::new(settings)));
     }
 
-    fn beat(&mut self) {
+    /// One beat, with all that follows from it; false where another daemon is in place after it.
+    fn beat(&mut self) -> bool {
         let outlived = self.daemon.beat(self.now);
         self.tell(|| format!("a beat, and the daemon {}", if outlived { "lives" } else { "dies" }));
         let stopped = self.take_answers();
@@ -261,6 +285,7 @@ impl Day {
             let late = self.pending.values().any(|asked| !matches!(asked, Asked::Shutdown));
             assert!(!late || self.daemon.next_wake().is_some(), "a command was not answered");
         }
+        outlived && !stopped
     }
 
     /// Takes the answers; true where one says that nothing runs any more.
