@@ -203,6 +203,21 @@ impl Waiting {
         }
     }
 
+    /// What a daemon that is away, or back with fewer tasks, would have told.
+    fn substitute(&mut self, error: ClientError) -> Result<WaitLine> {
+        match &error {
+            ClientError::Problem(problem) if problem.kind() == "no-task" => match problem.id {
+                Some(id) if self.open.remove(&id) => Ok(WaitLine::Removed { id }),
+                Some(_) | None => Err(error),
+            },
+            _ if error.is_absence() && self.remaining() == Some(Duration::ZERO) => {
+                self.ended = true;
+                Ok(WaitLine::Timeout { open: self.open.len() })
+            }
+            _ => Err(error),
+        }
+    }
+
     /// Tasks that have not ended, as far as has been told.
     #[must_use]
     pub fn open_count(&self) -> usize {
@@ -213,7 +228,10 @@ impl Waiting {
         loop {
             let mut lines = match self.lines.take() {
                 Some(lines) => lines,
-                None => self.connect()?,
+                None => match self.connect() {
+                    Ok(lines) => lines,
+                    Err(error) => return self.substitute(error),
+                },
             };
             let line = match lines.next::<WaitLine>() {
                 Ok(Some(line)) => line,

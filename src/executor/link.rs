@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
@@ -318,7 +319,12 @@ impl Listener {
         };
         let wanted = if idle { PollFlags::POLLIN } else { PollFlags::POLLIN | PollFlags::POLLOUT };
         let rouse = self.shared.rouse.as_fd();
-        let ready = poll(&mut [PollFd::new(socket.as_fd(), wanted), PollFd::new(rouse, PollFlags::POLLIN)], timeout)?;
+        let mut fds = [PollFd::new(socket.as_fd(), wanted), PollFd::new(rouse, PollFlags::POLLIN)];
+        let ready = match poll(&mut fds, timeout) {
+            // Somebody looked on with a debugger, or the host slept: no reason to lose a runner.
+            Err(Errno::EINTR) => return Ok(true),
+            other => other?,
+        };
         if self.is_closing() && (closing || self.shared.state().outbox.is_empty()) {
             return Ok(false);
         }

@@ -35,9 +35,8 @@ pub(super) struct Attempt {
     pub(super) usage: Usage,
     /// Processes seen below it while it was stopped, with their start times.
     pub(super) seen: HashMap<i32, u64>,
-    /// How often its end was put off because an orphan's owner could not be told yet, and until when.
-    pub(super) doubts: u8,
-    pub(super) doubt_until: Option<Instant>,
+    /// When its end is due that was put off because an orphan's owner could not be told yet.
+    pub(super) look_again_at: Option<Instant>,
 }
 
 impl Attempt {
@@ -54,8 +53,7 @@ impl Attempt {
             end: None,
             usage: Usage::default(),
             seen: HashMap::new(),
-            doubts: 0,
-            doubt_until: None,
+            look_again_at: None,
         }
     }
 
@@ -75,7 +73,7 @@ impl Attempt {
 
     /// When it is to be looked at next.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.step_at().into_iter().chain(self.doubt_until).min()
+        self.step_at().into_iter().chain(self.look_again_at).min()
     }
 
     /// Its report, once its main process has ended.

@@ -1,6 +1,6 @@
 //! The runner: the parent of every task, in a process of its own.
 //!
-//! [`serve`] is all that others see. Inside, [`serve`](serve::Runner) is the loop, `link` speaks with the
+//! [`serve()`] is all that others see. Inside, `serve` is the loop, `link` speaks with the
 //! daemon, `attempt` is what runs, `spawn` starts, `output` moves what tasks write, `reap` collects ends,
 //! `strays` finds what detached, `stop` ends what runs, `sweep` ends what a dead runner left, `leave` ends the runner.
 //!
@@ -14,7 +14,8 @@
 //!   variables [`TASK_ID`](crate::wire::runner::TASK_ID) and its fellows, which the runner adds to every
 //!   environment. A process that left its group, cleared its environment and lost its parent before its task
 //!   was stopped stays out of sight: only a control group would hold it.
-//! - Nothing that a task does makes this process wait: its output is moved or thrown away, never held back.
+//! - Nothing that a task does makes this process wait: its output is moved or thrown away, never held back. Only
+//!   a file system that hangs does (a program, a directory or the output on a dead network share).
 //!
 //! It must not know queues, retries, the store, the configuration or who submitted what.
 

@@ -6,15 +6,13 @@ use std::time::{Duration, Instant};
 
 use super::attempt::{Serial, Stage};
 use super::serve::Runner;
+use super::strays::Stray;
 use crate::sys::clock;
 use crate::sys::process::{self, Collected, Exit};
 use crate::wire::runner::{Cause, End, Ended, FromRunner, Usage};
 
-/// A process that is executing just now hides its environment; so long until the next look.
-const DOUBT: Duration = Duration::from_millis(10);
-
-/// How many looks the end of an attempt is put off for.
-const MAX_DOUBTS: u8 = 3;
+/// How long until the next look at an orphan whose owner cannot be told yet.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 impl Runner {
     /// Collects all that have ended, and finishes the attempts that this ends.
@@ -22,8 +20,11 @@ impl Runner {
         let mut touched = BTreeSet::new();
         while let Ok(Some(child)) = process::collect() {
             let main = self.attempts.iter().find(|(_, attempt)| attempt.main() == Some(child.pid));
-            let owner = main.map(|(serial, _)| *serial).or_else(|| self.strays.remove(&child.pid).flatten());
-            let Some(serial) = owner else { continue };
+            let serial = match (main, self.strays.remove(&child.pid)) {
+                (Some((serial, _)), _) => *serial,
+                (None, Some(Stray::Of(serial))) => serial,
+                (None, Some(Stray::Stranger | Stray::Unclear { .. }) | None) => continue,
+            };
             let Some(attempt) = self.attempts.get_mut(&serial) else { continue };
             attempt.usage = sum(attempt.usage, child);
             if attempt.main() == Some(child.pid) {
@@ -42,17 +43,16 @@ impl Runner {
             touched.insert(*serial);
         }
         for serial in touched {
-            self.settle(serial, found.undecided);
+            self.settle(serial, found.unclear);
         }
     }
 
     /// Finishes an attempt whose main process has ended, once nothing is left of it.
-    fn settle(&mut self, serial: Serial, undecided: bool) {
-        let remains = self.strays.values().any(|owner| *owner == Some(serial));
+    fn settle(&mut self, serial: Serial, unclear: bool) {
+        let remains = self.strays.values().any(|stray| *stray == Stray::Of(serial));
         let Some(attempt) = self.attempts.get_mut(&serial).filter(|attempt| attempt.end.is_some()) else { return };
-        if !remains && undecided && attempt.doubts < MAX_DOUBTS {
-            attempt.doubts += 1;
-            attempt.doubt_until = Some(Instant::now() + DOUBT);
+        if !remains && unclear {
+            attempt.look_again_at = Some(Instant::now() + LOOK_AGAIN);
         } else if !remains {
             self.finish(serial);
         } else if attempt.stage == Stage::Running {
@@ -63,7 +63,7 @@ impl Runner {
     /// Does the next step of an attempt whose deadline has come.
     pub(super) fn press(&mut self, serial: Serial, now: Instant) {
         let Some(attempt) = self.attempts.get_mut(&serial) else { return };
-        attempt.doubt_until = None;
+        attempt.look_again_at = None;
         let (ended, due) = (attempt.end.is_some(), attempt.step_at().is_some_and(|at| at <= now));
         match attempt.stage {
             Stage::Running if due => self.stop_its_way(serial, Cause::Timeout),
@@ -87,8 +87,8 @@ impl Runner {
     pub(super) fn finish(&mut self, serial: Serial) {
         let Some(mut attempt) = self.attempts.remove(&serial) else { return };
         attempt.output.finish(self.null.as_fd());
-        for owner in self.strays.values_mut() {
-            owner.take_if(|owner| *owner == serial);
+        for stray in self.strays.values_mut().filter(|stray| **stray == Stray::Of(serial)) {
+            *stray = Stray::Stranger;
         }
         if let Some(ended) = attempt.report() {
             self.settle_end(ended);

@@ -12,6 +12,7 @@ use super::Error;
 use super::attempt::{Attempt, Serial};
 use super::leave::Leaving;
 use super::link::Link;
+use super::strays::Stray;
 use super::sweep::Sweeping;
 use crate::sys::fd;
 use crate::sys::process::{self, Starter};
@@ -46,8 +47,8 @@ pub(super) struct Runner {
     /// What ended and is not acknowledged.
     pub(super) ended: BTreeMap<Key, Ended>,
     pub(super) orphans: Orphans,
-    /// Orphans that are alive, and whose they are, if anybody's that is in the table.
-    pub(super) strays: HashMap<i32, Option<Serial>>,
+    /// Orphans that have not been collected.
+    pub(super) strays: HashMap<i32, Stray>,
     pub(super) sweeping: Option<Sweeping>,
     pub(super) leaving: Leaving,
     /// When the patience with what runs is over.

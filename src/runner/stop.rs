@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::attempt::{Serial, Stage};
 use super::serve::Runner;
+use super::strays::Stray;
 use crate::sys::procfs::{self, Process};
 use crate::sys::{pidfd, signal};
 use crate::wire::runner::Cause;
@@ -60,7 +61,7 @@ impl Runner {
 
     /// Signals the main process's group, the attempt's orphans, and all that is below either.
     fn signal_all(&mut self, serial: Serial, signals: &[i32]) {
-        let strays = self.strays.iter().filter(|(_, owner)| **owner == Some(serial));
+        let strays = self.strays.iter().filter(|(_, stray)| **stray == Stray::Of(serial));
         let strays: Vec<i32> = strays.map(|(pid, _)| *pid).collect();
         let Some(attempt) = self.attempts.get_mut(&serial) else { return };
         let main = attempt.main();

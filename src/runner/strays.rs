@@ -1,23 +1,34 @@
 //! Orphans: processes that detached from a task, or outlived it.
 
+use std::time::{Duration, Instant};
+
 use super::attempt::Serial;
 use super::serve::Runner;
 use crate::sys::procfs::{self, Process};
 use crate::wire::runner::{ATTEMPT, INSTANCE, Key, TASK_ID};
 
+/// How long an orphan without an environment is looked at again: it may be executing a program just now.
+const DOUBT: Duration = Duration::from_millis(30);
+
+/// Whose an orphan is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stray {
+    Of(Serial),
+    /// Of nobody in the table.
+    Stranger,
+    /// It cannot be told yet.
+    Unclear {
+        since: Instant,
+    },
+}
+
 /// What a look at the orphans found.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// Those not known before that belong to an attempt in the table.
+    /// Those of attempts in the table that were not known before.
     pub(super) new: Vec<(Serial, i32)>,
     /// Whether there are some whose owner cannot be told yet.
-    pub(super) undecided: bool,
-}
-
-enum Owner {
-    Attempt(Serial),
-    Nobody,
-    NotYet,
+    pub(super) unclear: bool,
 }
 
 impl Runner {
@@ -25,42 +36,40 @@ impl Runner {
     pub(super) fn find_strays(&mut self) -> Found {
         let mut found = Found::default();
         for pid in self.orphans.list().unwrap_or_default() {
-            if self.strays.contains_key(&pid) || self.attempts.values().any(|attempt| attempt.main() == Some(pid)) {
-                continue;
-            }
+            let since = match self.strays.get(&pid) {
+                Some(Stray::Of(_) | Stray::Stranger) => continue,
+                Some(Stray::Unclear { since }) => *since,
+                None if self.attempts.values().any(|attempt| attempt.main() == Some(pid)) => continue,
+                None => Instant::now(),
+            };
             // A zombie's SIGCHLD is on its way.
             let Some(process) = procfs::process(pid).ok().filter(|process| !process.zombie) else { continue };
-            match self.owner(&process) {
-                Owner::Attempt(serial) => {
-                    self.strays.insert(pid, Some(serial));
-                    found.new.push((serial, pid));
-                }
-                Owner::Nobody => {
-                    self.strays.insert(pid, None);
-                }
-                Owner::NotYet => found.undecided = true,
+            let stray = self.owner(&process, since);
+            self.strays.insert(pid, stray);
+            match stray {
+                Stray::Of(serial) => found.new.push((serial, pid)),
+                Stray::Unclear { .. } => found.unclear = true,
+                Stray::Stranger => {}
             }
         }
         found
     }
 
-    fn owner(&self, process: &Process) -> Owner {
+    fn owner(&self, process: &Process, since: Instant) -> Stray {
         let related = self.attempts.iter().find(|(_, attempt)| {
             attempt.running.pid == process.group || attempt.seen.get(&process.pid) == Some(&process.start_ticks)
         });
         if let Some((serial, _)) = related {
-            return Owner::Attempt(*serial);
+            return Stray::Of(*serial);
         }
         let environment = procfs::environment(process.pid).unwrap_or_default();
-        if environment.is_empty() {
-            return Owner::NotYet;
+        if environment.is_empty() && since.elapsed() < DOUBT {
+            return Stray::Unclear { since };
         }
         let of_ours = procfs::variable(&environment, INSTANCE) == Some(self.instance.as_str());
         let task = procfs::variable(&environment, TASK_ID).and_then(|text| text.parse().ok());
         let attempt = procfs::variable(&environment, ATTEMPT).and_then(|text| text.parse().ok());
-        match (of_ours, task, attempt) {
-            (true, Some(task), Some(attempt)) => self.find(Key { task, attempt }).map_or(Owner::Nobody, Owner::Attempt),
-            _ => Owner::Nobody,
-        }
+        let key = of_ours.then_some(()).and(task).zip(attempt).map(|(task, attempt)| Key { task, attempt });
+        key.and_then(|key| self.find(key)).map_or(Stray::Stranger, Stray::Of)
     }
 }

@@ -88,14 +88,18 @@ pub fn peer(socket: impl AsFd) -> io::Result<Peer> {
 /// Sends one message with descriptors, without waiting.
 ///
 /// # Errors
-/// EAGAIN where the other side has to read first, EPIPE where it is gone, EMSGSIZE where it is too large.
+/// WouldBlock where the other side has to read first, EPIPE where it is gone, EMSGSIZE where it is too large.
 pub fn send(socket: impl AsFd, bytes: &[u8], descriptors: &[OwnedFd]) -> io::Result<()> {
     let raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
     let rights = [ControlMessage::ScmRights(&raw)];
     let control: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
     let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
-    sendmsg::<UnixAddr>(socket.as_fd().as_raw_fd(), &[IoSlice::new(bytes)], control, flags, None)?;
-    Ok(())
+    match sendmsg::<UnixAddr>(socket.as_fd().as_raw_fd(), &[IoSlice::new(bytes)], control, flags, None) {
+        Ok(_) => Ok(()),
+        // As many descriptors of this user are under way as RLIMIT_NOFILE allows: they have to arrive first.
+        Err(Errno::ETOOMANYREFS) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 /// Receives one message, without waiting.

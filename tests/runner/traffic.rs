@@ -60,7 +60,7 @@ fn nothing_stays_open_after_a_thousand_tasks() {
 }
 
 #[test]
-fn ten_thousand_starts_at_once_are_all_taken() {
+fn thousands_of_starts_at_once_are_all_taken() {
     let host = Host::new();
     let mut daemon = host.daemon();
     // Nobody reads the reports meanwhile, and the runner's own socket fills up.

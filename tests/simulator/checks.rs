@@ -96,6 +96,15 @@ impl Day {
         assert!(started.is_empty() || all <= host, "{all} of the host's {host} slots");
     }
 
+    /// A runner that has heard everything has heard of every attempt that is to be stopped.
+    pub(crate) fn check_stops(&self) {
+        let asked = self.daemon.runner.stopping();
+        for key in self.daemon.runner.running() {
+            let past = self.history.tasks.get(&key.task).expect("a removed task runs");
+            assert!(!past.cancelling || asked.contains(&key), "the runner was never told to stop attempt {key}");
+        }
+    }
+
     /// Every task is in the state that its events say.
     pub(crate) fn check_tasks(&self) {
         for (id, past) in &self.history.tasks {

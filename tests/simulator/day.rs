@@ -306,7 +306,14 @@ impl Day {
     fn evening(&mut self) {
         self.tell(|| "evening".to_owned());
         self.daemon.faults.free.store(1 << 40, Ordering::Relaxed);
-        self.die("for the last time");
+        self.daemon.faults.fill(None);
+        self.daemon.faults.light(None);
+        // A new daemon would heal what the old one forgot, so only half of them are replaced.
+        if self.stopping || self.rng.bool() {
+            self.die("for the last time");
+        } else {
+            self.calm_down();
+        }
         for schedule in self.daemon.look(|store| store.schedules().unwrap()) {
             self.ask(ROOT, Command::RemoveSchedule { owner: Some(schedule.owner), name: schedule.name });
         }
@@ -327,12 +334,23 @@ impl Day {
         assert!(self.daemon.runner.running().is_empty() && self.daemon.runner.left_behind().is_empty());
     }
 
+    /// Lets pass what is left of a failed commit, and what was asked before the evening.
+    fn calm_down(&mut self) {
+        for _ in 0..2 {
+            self.set_clock(self.now + Duration::from_secs(11));
+            self.beat();
+        }
+    }
+
     /// Lets happen what can; false where nothing is left to happen.
     fn go_on(&mut self) -> bool {
         self.daemon.runner.link();
         self.daemon.runner.finish_sweep();
-        for key in self.daemon.runner.running() {
-            self.end(key, true);
+        if !self.daemon.has_mail() {
+            self.check_stops();
+            for key in self.daemon.runner.running() {
+                self.end(key, true);
+            }
         }
         if !self.daemon.has_mail() {
             if self.history.tasks.values().all(|past| past.state.is_ended()) {

@@ -20,7 +20,7 @@ pub(crate) struct Past {
     pub(crate) attempts: u32,
     key: Option<Key>,
     spec: Spec,
-    cancelling: bool,
+    pub(crate) cancelling: bool,
     failures: u32,
     /// Executions since it was accepted or last retried by hand.
     executions: u32,

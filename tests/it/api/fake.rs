@@ -14,20 +14,20 @@ use taskdaemon::wire::api::TaskDefaults;
 use tempfile::TempDir;
 
 /// An API on a socket of its own.
-pub struct Api {
-    pub hub: Hub,
-    pub serving: Option<Serving>,
+pub(super) struct Api {
+    pub(super) hub: Hub,
+    pub(super) serving: Option<Serving>,
     engine: Handle,
     directory: TempDir,
 }
 
 impl Api {
     /// An API whose engine answers so.
-    pub fn start(answers: impl FnMut(Caller, Command) -> Result<Reply, Refusal> + Send + 'static) -> Self {
+    pub(super) fn start(answers: impl FnMut(Caller, Command) -> Result<Reply, Refusal> + Send + 'static) -> Self {
         Self::with(Settings::default(), answers)
     }
 
-    pub fn with(
+    pub(super) fn with(
         settings: Settings,
         mut answers: impl FnMut(Caller, Command) -> Result<Reply, Refusal> + Send + 'static,
     ) -> Self {
@@ -44,7 +44,7 @@ impl Api {
     }
 
     /// Serves, again where it has stopped.
-    pub fn serve(&mut self, settings: Settings) {
+    pub(super) fn serve(&mut self, settings: Settings) {
         let _ = std::fs::remove_file(self.socket());
         let listener = UnixListener::bind(self.socket()).unwrap();
         let services = Services {
@@ -62,33 +62,33 @@ impl Api {
         self.serving = Some(spawn(listener, settings, services).unwrap());
     }
 
-    pub fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         self.serving.take().unwrap().stop();
     }
 
-    pub fn socket(&self) -> PathBuf {
+    pub(super) fn socket(&self) -> PathBuf {
         self.directory.path().join("socket")
     }
 
-    pub fn connect(&self) -> UnixStream {
+    pub(super) fn connect(&self) -> UnixStream {
         let stream = UnixStream::connect(self.socket()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         stream
     }
 
-    pub fn client(&self) -> Client {
+    pub(super) fn client(&self) -> Client {
         Client::connect(&self.socket()).unwrap()
     }
 
     /// Sends these bytes, and reads all that comes until the daemon closes.
-    pub fn say(&self, bytes: &[u8]) -> String {
+    pub(super) fn say(&self, bytes: &[u8]) -> String {
         let mut stream = self.connect();
         stream.write_all(bytes).unwrap();
         read_all(stream)
     }
 
     /// Asks on a connection of its own.
-    pub fn ask(&self, method: &str, target: &str, body: &str) -> String {
+    pub(super) fn ask(&self, method: &str, target: &str, body: &str) -> String {
         let length = body.len();
         let head =
             format!("{method} {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
@@ -96,14 +96,14 @@ impl Api {
     }
 }
 
-pub fn read_all(mut stream: UnixStream) -> String {
+pub(super) fn read_all(mut stream: UnixStream) -> String {
     let mut text = Vec::new();
     stream.read_to_end(&mut text).unwrap();
     String::from_utf8(text).unwrap()
 }
 
 /// Answers nothing but submissions, with IDs counting up from 1, and what a client asks on its way.
-pub fn counting() -> impl FnMut(Caller, Command) -> Result<Reply, Refusal> + Send + 'static {
+pub(super) fn counting() -> impl FnMut(Caller, Command) -> Result<Reply, Refusal> + Send + 'static {
     let mut last = 0;
     move |_, command| match command {
         Command::Submit(tasks) => {
@@ -120,7 +120,7 @@ pub fn counting() -> impl FnMut(Caller, Command) -> Result<Reply, Refusal> + Sen
     }
 }
 
-pub fn status(last_event: i64) -> Status {
+pub(super) fn status(last_event: i64) -> Status {
     Status {
         health: Health::Degraded,
         problems: vec!["the runner is away".to_owned()],
@@ -135,11 +135,11 @@ pub fn status(last_event: i64) -> Status {
     }
 }
 
-pub fn event(seq: i64, task: i64, kind: EventKind) -> Event {
+pub(super) fn event(seq: i64, task: i64, kind: EventKind) -> Event {
     let queue = QueueName::default();
     Event { seq, at: Timestamp(seq), task: Some(TaskId(task)), owner: Some(0), queue, kind }
 }
 
-pub fn ended(seq: i64, task: i64, state: State) -> Event {
+pub(super) fn ended(seq: i64, task: i64, state: State) -> Event {
     event(seq, task, EventKind::Ended { attempt: 1, outcome: None, state, due: None, reason: None })
 }

@@ -1,5 +1,6 @@
 //! Waiting and following: nothing is missed, and a restart of the daemon is not noticed.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -161,4 +162,33 @@ fn streams_end_in_good_order_when_the_daemon_stops() {
     let text = super::fake::read_all(stream);
     assert!(text.contains("{\"event\":\"stopping\",\"open\":1}\n"), "{text}");
     assert!(text.ends_with("0\r\n\r\n"), "{text}");
+}
+
+#[test]
+fn what_was_removed_while_the_daemon_was_away_is_told_as_removed() {
+    let gone = Arc::new(AtomicBool::new(false));
+    let answers = Arc::clone(&gone);
+    let mut api = Api::start(move |_, command| match command {
+        Command::Read(Query::States(_)) if answers.load(Ordering::SeqCst) => Ok(Reply::States(Vec::new())),
+        Command::Read(Query::States(ids)) => {
+            Ok(Reply::States(ids.into_iter().map(|id| (id, State::Running, None)).collect()))
+        }
+        other => panic!("unexpected {other:?}"),
+    });
+    let waiting = api.client().wait(wait_for([4]), PATIENCE).unwrap();
+    api.stop();
+    gone.store(true, Ordering::SeqCst);
+    api.serve(Settings::default());
+    let lines: Vec<_> = waiting.map(Result::unwrap).collect();
+    assert_eq!(lines, [WaitLine::Removed { id: TaskId(4) }, WaitLine::Done]);
+}
+
+#[test]
+fn a_wait_keeps_its_deadline_while_the_daemon_is_away() {
+    let mut api = Api::start(counting());
+    let request = WaitRequest { timeout_ms: Some(200), ..wait_for([1]) };
+    let waiting = api.client().wait(request, Patience::Endless).unwrap();
+    api.stop();
+    let lines: Vec<_> = waiting.map(Result::unwrap).collect();
+    assert_eq!(lines, [WaitLine::Timeout { open: 1 }]);
 }
