@@ -37,8 +37,6 @@ mod wait;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use crate::wire::api;
 use args::{Arguments, Verb};
 use exit::Code;
@@ -47,7 +45,8 @@ use session::Session;
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let line: Vec<_> = std::env::args_os().collect();
+    let arguments = match Arguments::read(&line) {
         Ok(arguments) => arguments,
         Err(error) => return output::usage(&error),
     };
