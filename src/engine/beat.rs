@@ -73,9 +73,8 @@ impl<S: Store, E: Executor> Engine<S, E> {
         if self.more || !self.inbox.is_empty() || !self.kept.is_empty() {
             return Some(self.clock);
         }
-        let due = self.memory.next_due.filter(|_| self.memory.total(|state| state == State::Scheduled) > 0);
         let timers =
-            [due, self.next_recurrence(), self.next_probe(), self.next_note(), self.retain_at, self.cramped_until];
+            [self.memory.next_due, self.next_recurrence(), self.next_probe(), self.next_note(), self.retain_at];
         timers.into_iter().flatten().min()
     }
 
@@ -171,7 +170,8 @@ impl<S: Store, E: Executor> Engine<S, E> {
             self.store.rollback();
             return Ok(());
         }
-        self.memory.next_due = self.store.next_due()?;
+        let scheduled = self.memory.total(|state| state == State::Scheduled);
+        self.memory.next_due = if scheduled > 0 { self.store.next_due()? } else { None };
         self.store.commit()
     }
 

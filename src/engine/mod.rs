@@ -80,8 +80,6 @@ pub struct Engine<S, E> {
     more: bool,
     /// Free bytes, as asked once in the current beat.
     free: Option<u64>,
-    /// When a disk that was too full to start anything is looked at again.
-    cramped_until: Option<Timestamp>,
     /// When old tasks are next looked for; `None` while there are none.
     retain_at: Option<Timestamp>,
     /// The last beat's moment.
@@ -123,7 +121,6 @@ impl<S: Store, E: Executor> Engine<S, E> {
             dirty: false,
             more: false,
             free: None,
-            cramped_until: None,
             retain_at: Some(now),
             clock: now,
             since: now,

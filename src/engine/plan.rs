@@ -1,7 +1,5 @@
 //! Claims: what the plan chose is written as an attempt, and started once that is committed.
 
-use std::time::Duration;
-
 use super::Engine;
 use super::link::{Link, Runner};
 use super::memory::Open;
@@ -14,13 +12,9 @@ use crate::task::{AttemptKey, Claim, EventKind, QueueName, State, Task, Timestam
 /// Claims in one beat at most.
 const CLAIMS_PER_BEAT: usize = 256;
 
-/// How soon a disk that was nearly full is looked at again.
-const CRAMPED_PAUSE: Duration = Duration::from_secs(5);
-
 impl<S: Store, E: Executor> Engine<S, E> {
     /// Claims what may start now, where there is a runner to start it.
     pub(super) fn plan(&mut self, now: Timestamp) -> store::Result<()> {
-        self.cramped_until = None;
         let Link::Up(runner) = self.link.clone() else { return Ok(()) };
         let free = self.settings.slots.max(1).saturating_sub(self.memory.used);
         if self.stopping.is_some() || free == 0 {
@@ -28,9 +22,6 @@ impl<S: Store, E: Executor> Engine<S, E> {
         }
         let (names, snapshot) = self.snapshot(now, free)?;
         let mut choices = scheduler::plan(&snapshot);
-        if choices.is_empty() || self.is_cramped(now)? {
-            return Ok(());
-        }
         if choices.len() >= CLAIMS_PER_BEAT {
             choices.truncate(CLAIMS_PER_BEAT);
             self.more = true;
@@ -41,13 +32,6 @@ impl<S: Store, E: Executor> Engine<S, E> {
             }
         }
         Ok(())
-    }
-
-    /// Whether the disk is nearly full: what started now could not write its output. It is looked at again soon.
-    fn is_cramped(&mut self, now: Timestamp) -> store::Result<bool> {
-        let cramped = self.free_bytes()? < self.settings.min_free_bytes;
-        self.cramped_until = cramped.then(|| now + CRAMPED_PAUSE);
-        Ok(cramped)
     }
 
     /// The queues that have something to start, each with as many heads as could be chosen.

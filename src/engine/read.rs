@@ -89,9 +89,6 @@ impl<S: Store, E: Executor> Engine<S, E> {
             let (used, all) = (self.memory.used, self.settings.slots);
             return format!("{used} of the host's {all} slots are taken, and it takes {weight}");
         }
-        if self.cramped_until.is_some() {
-            return "the disk is nearly full, and its output would be lost".to_owned();
-        }
         "it is next, or others go first".to_owned()
     }
 

@@ -6,7 +6,7 @@ use super::Engine;
 use crate::executor::Executor;
 use crate::store::{self, Store};
 use crate::task::{
-    AttemptKey, Condition, EventKind, OnInterrupt, Outcome, Ready, Spec, State, Task, TaskId, Timestamp, Trigger,
+    AttemptKey, Condition, EventKind, OnInterrupt, Outcome, Ready, State, Task, TaskId, Timestamp, Trigger,
 };
 
 /// Dependents looked at in one read.
@@ -65,9 +65,8 @@ impl<S: Store, E: Executor> Engine<S, E> {
         outcome: Outcome,
         interruption: Interruption,
     ) -> store::Result<()> {
-        let Some(spec) = self.store.spec(before.id)? else { return Ok(()) };
         let mut after = before.clone();
-        let verdict = self.verdict(now, &mut after, &spec, &outcome, interruption);
+        let verdict = self.verdict(now, &mut after, &outcome, interruption)?;
         let (trigger, due, reason) = match verdict {
             Verdict::Again(None) => (Trigger::Again(Ready::Now), None, None),
             Verdict::Again(Some(due)) => (Trigger::Again(Ready::Later), Some(due), None),
@@ -98,11 +97,16 @@ impl<S: Store, E: Executor> Engine<S, E> {
         &mut self,
         now: Timestamp,
         task: &mut Task,
-        spec: &Spec,
         outcome: &Outcome,
         interruption: Interruption,
-    ) -> Verdict {
-        match outcome.state() {
+    ) -> store::Result<Verdict> {
+        let last = outcome.state();
+        // Most attempts succeed, and then the policy need not be read.
+        if last == State::Succeeded || last == State::Cancelled {
+            return Ok(Verdict::End(None));
+        }
+        let Some(spec) = self.store.spec(task.id)? else { return Ok(Verdict::End(None)) };
+        Ok(match last {
             State::Failed | State::TimedOut => {
                 task.failures = task.failures.saturating_add(1);
                 let delay = spec.retry.delay_after(task.failures, self.rng.f64()).filter(|_| !task.cancelling);
@@ -128,7 +132,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
             | State::Held
             | State::Waiting
             | State::Running => Verdict::End(None),
-        }
+        })
     }
 
     /// Ends a task that has not started, and what waits for it.
