@@ -17,3 +17,4 @@ pub mod process;
 pub mod procfs;
 pub mod signal;
 pub mod socket;
+pub mod sqlite;
