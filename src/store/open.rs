@@ -167,7 +167,7 @@ mod tests {
     use std::error::Error as _;
     use std::path::Path;
 
-    use super::check_library;
+    use super::{check_library, sqlite};
 
     #[test]
     fn a_host_whose_sqlite_is_too_old_is_told_so() {

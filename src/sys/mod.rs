@@ -11,6 +11,7 @@ pub mod clock;
 pub mod fd;
 pub mod fs;
 pub mod memfd;
+pub mod memory;
 pub mod peer;
 pub mod pidfd;
 pub mod process;

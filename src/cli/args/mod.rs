@@ -168,9 +168,6 @@ pub(super) enum Verb {
     /// Print the manual page, or write all pages to a directory
     #[command(after_help = generate::MAN_EXAMPLES)]
     Man(Man),
-    /// Be the daemon's second process; the daemon starts it
-    #[command(hide = true)]
-    Runner,
 }
 
 #[cfg(test)]
