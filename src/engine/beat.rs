@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::link::Link;
-use super::outbox::Answer;
 use super::{Command, Engine, Envelope, Message, Refusal, Settings};
 use crate::executor::{Executor, Report};
 use crate::store::{self, Store};
@@ -78,6 +77,8 @@ impl<S: Store, E: Executor> Engine<S, E> {
         timers.into_iter().flatten().min()
     }
 
+    /// What this beat takes up. Reads are answered at once, from what is committed: they need not wait for the
+    /// commit, and no failure of it makes them fail.
     fn next_batch(&mut self) -> Batch {
         let mut batch = Batch { reports: self.kept.drain(..).collect(), ..Batch::default() };
         let mut submissions = 0;
@@ -85,8 +86,13 @@ impl<S: Store, E: Executor> Engine<S, E> {
             && submissions < SUBMISSIONS_PER_BEAT
             && let Some(message) = self.inbox.pop_front()
         {
-            if let Message::Command(Envelope { command: Command::Submit(tasks), .. }) = &message {
-                submissions += tasks.len();
+            match message {
+                Message::Command(Envelope { caller, command: Command::Read(query), reply }) => {
+                    reply(self.read(caller, query));
+                    continue;
+                }
+                Message::Command(Envelope { command: Command::Submit(ref tasks), .. }) => submissions += tasks.len(),
+                Message::Command(_) | Message::Report(_) | Message::Leave => {}
             }
             batch.messages.push(message);
         }
@@ -130,15 +136,14 @@ impl<S: Store, E: Executor> Engine<S, E> {
         taken.push(report);
     }
 
-    /// A read that fails is told to who asked; a write that fails ends the beat, for half of it may be written.
+    /// A write that fails ends the beat, for half of it may be written.
     fn take_command(&mut self, now: Timestamp, envelope: Envelope, failed: &mut Option<store::Error>) {
         let Envelope { caller, command, reply } = envelope;
         if let Some(error) = failed.as_ref() {
             let result = Err(Refusal::Store(super::trouble::copy(error)));
-            self.outbox.answers.push(Answer { reply, result, stands: true });
+            self.outbox.answers.push((reply, result));
             return;
         }
-        let stands = matches!(command, Command::Read(_)) && !self.dirty;
         let result = match command {
             Command::Read(query) => self.read(caller, query),
             Command::Shutdown { patience } => return self.shut_down(now, caller, patience, reply),
@@ -155,7 +160,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
             Command::RemoveSchedule { owner, name } => stop_at(self.remove_schedule(caller, owner, name), failed),
             Command::Reconfigure(settings) => stop_at(self.reconfigure(now, caller, *settings), failed),
         };
-        self.outbox.answers.push(Answer { reply, result, stands });
+        self.outbox.answers.push((reply, result));
     }
 
     /// Writes what rides along, and commits if anything was written.
@@ -186,8 +191,8 @@ impl<S: Store, E: Executor> Engine<S, E> {
         for order in outbox.orders {
             order.give(&mut self.executor);
         }
-        for answer in outbox.answers {
-            (answer.reply)(answer.result);
+        for (reply, answer) in outbox.answers {
+            reply(answer);
         }
         if !outbox.events.is_empty() {
             (self.feed)(&outbox.events);

@@ -20,18 +20,10 @@ pub(super) enum Order {
     RemoveOutput(Vec<(TaskId, u32)>),
 }
 
-/// An answer that waits for the commit.
-pub(super) struct Answer {
-    pub(super) reply: ReplyTo,
-    pub(super) result: Result<Reply, Refusal>,
-    /// Whether it is true even if the commit fails: a read, before anything was written.
-    pub(super) stands: bool,
-}
-
 /// Everything that waits for the commit.
 #[derive(Default)]
 pub(super) struct Outbox {
-    pub(super) answers: Vec<Answer>,
+    pub(super) answers: Vec<(ReplyTo, Result<Reply, Refusal>)>,
     pub(super) orders: Vec<Order>,
     pub(super) acknowledged: Vec<AttemptKey>,
     pub(super) events: Vec<Event>,

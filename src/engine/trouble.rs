@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::memory::Memory;
-use super::outbox::Answer;
 use super::{Command, Engine, Envelope, Message, Refusal};
 use crate::executor::{Executor, Report};
 use crate::store::{Error, Result, Store};
@@ -30,8 +29,8 @@ impl<S: Store, E: Executor> Engine<S, E> {
         self.store.rollback();
         tracing::error!(error = &error as &dyn std::error::Error, "the queue could not be written");
         let outbox = std::mem::take(&mut self.outbox);
-        for Answer { reply, result, stands } in outbox.answers {
-            reply(if stands { result } else { result.and_then(|_| Err(Refusal::Store(copy(&error)))) });
+        for (reply, answer) in outbox.answers {
+            reply(answer.and_then(|_| Err(Refusal::Store(copy(&error)))));
         }
         for report in reports.into_iter().rev() {
             self.kept.push_front(report);
