@@ -70,7 +70,10 @@ pub(super) async fn serve(stream: UnixStream, admission: Admission, router: Rout
         // Whoever does not read the last word loses it.
         let _ = tokio::time::timeout(LINGER, socket.stream.write_all(&last_word(status))).await;
     }
-    let _ = tokio::time::timeout(LINGER, linger(&mut socket.stream)).await;
+    // A daemon that stops does not wait: on a Unix socket what was sent can still be read after the close.
+    if !asked_to_end {
+        let _ = tokio::time::timeout(LINGER, linger(&mut socket.stream)).await;
+    }
 }
 
 async fn answer(mut router: Router, admission: Admission, request: Request<Incoming>) -> Result<Response, Infallible> {

@@ -40,7 +40,7 @@ impl Default for Settings {
             max_batch: 10_000,
             max_page: 1_000,
             allowed_gid: None,
-            stop_patience: Duration::from_secs(5),
+            stop_patience: Duration::from_secs(2),
         }
     }
 }

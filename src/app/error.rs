@@ -43,6 +43,9 @@ pub enum Error {
     /// Descriptors.
     #[error("sort the inherited descriptors")]
     Descriptors(#[source] io::Error),
+    /// Memory.
+    #[error("let go of what only the start needed")]
+    Memory(#[source] io::Error),
     /// The runner was not started by the daemon.
     #[error("standard input is not a listening socket: the daemon starts the runner by itself")]
     NoListener(#[source] io::Error),

@@ -18,13 +18,16 @@ use tracing::{info, warn};
 use crate::config::{self, Environment, Flags, Format, Level, Mode, RootTasks, Settings};
 use crate::daemon::directory::{self, Access};
 use crate::daemon::{Lock, Phase, log, socket};
-use crate::sys::{fd, signal};
+use crate::sys::{fd, memory, signal};
 use crate::task::Timestamp;
 
 pub use error::Error;
 
 /// What this program calls itself.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The argument that makes this program the runner.
+pub const RUNNER: &str = "runner";
 
 /// How the daemon is to run.
 #[derive(Debug, Clone)]
@@ -58,6 +61,9 @@ pub fn daemon(options: Options) -> Result<(), Error> {
     let inbox = control::Inbox::new(&blocked)?;
     let organs = organs::Organs::start(&settings, environment.uid, listener, &inbox)?;
     lock.set_phase(Phase::Running)?;
+    if let Err(error) = memory::forget_start() {
+        warn!(%error, "what only the start needed stays in memory");
+    }
     info!(socket = %settings.paths.socket.display(), slots = settings.host.slots, "ready");
 
     let reloader = control::Reloader { environment, flags: options.flags, log };
@@ -79,6 +85,7 @@ pub fn runner() -> Result<(), Error> {
     let listener = fd::take_standard_input().map_err(Error::Descriptors)?;
     nix::sys::socket::getsockname::<nix::sys::socket::UnixAddr>(std::os::fd::AsRawFd::as_raw_fd(&listener.as_fd()))
         .map_err(|source| Error::NoListener(source.into()))?;
+    memory::forget_start().map_err(Error::Memory)?;
     Ok(crate::runner::serve(listener, nix::unistd::geteuid().as_raw())?)
 }
 

@@ -88,7 +88,7 @@ fn link(settings: &Settings, identity: &str, engine: Handle) -> Result<RunnerLin
     let program = std::env::current_exe().map_err(|source| Error::Thread { what: "the runner", source })?;
     let launcher = Launcher {
         socket: settings.paths.runtime_directory.join("runner.sock"),
-        command: Some((program, vec!["runner".into()])),
+        command: Some((program, vec![super::RUNNER.into()])),
     };
     let outputs = Outputs::new(&settings.paths.state_directory);
     let sink = Box::new(move |report| engine.report(report));

@@ -37,8 +37,7 @@ mod wait;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
+use crate::app;
 use crate::wire::api;
 use args::{Arguments, Verb};
 use exit::Code;
@@ -47,16 +46,25 @@ use session::Session;
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let line: Vec<_> = std::env::args_os().collect();
+    // Before anything else is touched: a runner lives long, and its memory counts.
+    if line.len() == 2 && line[1] == app::RUNNER {
+        return ended(daemon::runner());
+    }
+    let arguments = match Arguments::read(&line) {
         Ok(arguments) => arguments,
         Err(error) => return output::usage(&error),
     };
     let mut session = Session::new(&arguments.globals);
-    let ended = dispatch(&mut session, &arguments.verb).and_then(|code| {
+    ended(dispatch(&mut session, &arguments.verb).and_then(|code| {
         session.output.flush()?;
         Ok(code)
-    });
-    ended.unwrap_or_else(|error| {
+    }))
+}
+
+/// The exit status, after the failure was told.
+fn ended(result: anyhow::Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| {
         let code = failure::code(&error);
         if code != Code::Unread {
             output::failure(&failure::message(&error), failure::hint(&error));
@@ -90,6 +98,5 @@ fn dispatch(session: &mut Session<'_>, verb: &Verb) -> anyhow::Result<ExitCode> 
         Verb::Config(options) => config::run(session, options),
         Verb::Completions(options) => generate::completions(session, options),
         Verb::Man(options) => generate::man(session, options),
-        Verb::Runner => daemon::runner(),
     }
 }

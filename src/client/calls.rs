@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::follow::{Events, Patience, Waiting};
-use super::http::{Answer, Connection};
+use super::answer::Answer;
+use super::events::Events;
+use super::follow::Patience;
+use super::http::Connection;
 use super::output::{Output, OutputRequest};
 use super::target::{ListRequest, Target, escaped};
+use super::wait::Waiting;
 use super::{ClientError, Result};
 use crate::task::{QueueName, TaskId};
 use crate::wire::api::{

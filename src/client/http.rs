@@ -1,15 +1,14 @@
-//! As much of HTTP/1.1 as the daemon speaks, over a blocking socket (RFC 9112).
+//! One connection: requests out, the heads of answers in, as HTTP/1.1 has it (RFC 9112).
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::answer::Answer;
 use super::{ClientError, Result};
-use crate::wire::api::Problem;
 
 const MAX_HEAD: usize = 64 << 10;
-const MAX_PROBLEM: u64 = 1 << 20;
 
 /// One connection.
 #[derive(Debug)]
@@ -19,29 +18,6 @@ pub(super) struct Connection {
     buffer: Vec<u8>,
     taken: usize,
     deadline: Option<Instant>,
-}
-
-/// How the end of a body is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Framing {
-    /// So many bytes are left.
-    Length(u64),
-    /// So many bytes of this chunk are left; `None` before its size.
-    Chunked(Option<u64>),
-    /// The connection's end.
-    Close,
-    /// Nothing is left.
-    Ended,
-}
-
-/// An answer whose body is read as it comes.
-#[derive(Debug)]
-pub struct Answer {
-    connection: Connection,
-    status: u16,
-    headers: Vec<(String, String)>,
-    framing: Framing,
-    reusable: bool,
 }
 
 impl Connection {
@@ -100,10 +76,7 @@ impl Connection {
                     self.buffer.drain(..length);
                     continue;
                 }
-                let framing = framing(status, &headers)?;
-                let closing = header(&headers, "connection").is_some_and(|it| it.eq_ignore_ascii_case("close"));
-                let reusable = !closing && framing != Framing::Close;
-                return Ok(Answer { connection: self, status, headers, framing, reusable });
+                return Answer::new(self, status, headers);
             }
             if self.buffer.len() > MAX_HEAD {
                 return Err(ClientError::Protocol("its head is too long".to_owned()));
@@ -144,7 +117,7 @@ impl Connection {
     }
 
     /// Up to `most` bytes of what has come; empty only at the connection's end.
-    fn take(&mut self, most: usize) -> io::Result<&[u8]> {
+    pub(super) fn take(&mut self, most: usize) -> io::Result<&[u8]> {
         if self.taken == self.buffer.len() {
             self.fill()?;
         }
@@ -154,7 +127,7 @@ impl Connection {
     }
 
     /// One line without its end.
-    fn line(&mut self) -> io::Result<Vec<u8>> {
+    pub(super) fn line(&mut self) -> io::Result<Vec<u8>> {
         let mut line = Vec::new();
         loop {
             match self.take(1)? {
@@ -163,13 +136,23 @@ impl Connection {
                 byte => line.extend_from_slice(byte),
             }
             if line.len() > MAX_HEAD {
-                return Err(invalid("a line of its framing is too long"));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "a line of its framing is too long"));
             }
         }
         if line.last() == Some(&b'\r') {
             line.pop();
         }
         Ok(line)
+    }
+
+    /// The socket.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Sets how long reading may take from now on; `None` is without limit.
+    pub(super) fn set_patience(&mut self, patience: Option<Duration>) {
+        self.deadline = patience.map(|patience| Instant::now() + patience);
     }
 }
 
@@ -191,124 +174,5 @@ fn parse_head(buffer: &[u8]) -> Result<Option<(HeadParts, usize)>> {
         }
         Ok(httparse::Status::Partial) => Ok(None),
         Err(error) => Err(ClientError::Protocol(error.to_string())),
-    }
-}
-
-fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-}
-
-fn framing(status: u16, headers: &[(String, String)]) -> Result<Framing> {
-    if status == 204 || status == 304 {
-        return Ok(Framing::Ended);
-    }
-    if header(headers, "transfer-encoding").is_some_and(|it| it.eq_ignore_ascii_case("chunked")) {
-        return Ok(Framing::Chunked(None));
-    }
-    match header(headers, "content-length").map(str::parse) {
-        Some(Ok(0)) => Ok(Framing::Ended),
-        Some(Ok(length)) => Ok(Framing::Length(length)),
-        Some(Err(_)) => Err(ClientError::Protocol("its content-length is not a number".to_owned())),
-        None => Ok(Framing::Close),
-    }
-}
-
-fn invalid(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
-}
-
-impl Answer {
-    /// The HTTP status.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        self.status
-    }
-
-    /// A header by its name in lower case.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        header(&self.headers, name)
-    }
-
-    /// Takes any deadline away, or sets one for what is still to be read.
-    pub(super) fn set_patience(&mut self, patience: Option<Duration>) {
-        self.connection.deadline = patience.map(|patience| Instant::now() + patience);
-    }
-
-    /// The answer itself, or the problem that it carries.
-    pub(super) fn check(self) -> Result<Self> {
-        if self.status < 400 {
-            return Ok(self);
-        }
-        let status = self.status;
-        let path = self.connection.path.clone();
-        let mut body = Vec::new();
-        self.take(MAX_PROBLEM)
-            .read_to_end(&mut body)
-            .map_err(|error| ClientError::broken("read from", &path, error))?;
-        match serde_json::from_slice::<Problem>(&body) {
-            Ok(problem) => Err(ClientError::Problem(Box::new(problem))),
-            Err(_) => Err(ClientError::Protocol(format!("status {status} without a reason"))),
-        }
-    }
-
-    /// The whole body, and the connection where it can be used again.
-    pub(super) fn finish(mut self) -> Result<(Vec<u8>, Option<Connection>)> {
-        let mut body = Vec::new();
-        self.read_to_end(&mut body).map_err(|error| ClientError::broken("read from", &self.connection.path, error))?;
-        let reusable = self.reusable && self.framing == Framing::Ended;
-        Ok((body, reusable.then_some(self.connection)))
-    }
-
-    fn next_chunk(&mut self) -> io::Result<()> {
-        let line = self.connection.line()?;
-        let digits = line.split(|byte| *byte == b';').next().unwrap_or_default();
-        let size = std::str::from_utf8(digits).ok().and_then(|text| u64::from_str_radix(text.trim(), 16).ok());
-        match size {
-            Some(0) => {
-                while !self.connection.line()?.is_empty() {}
-                self.framing = Framing::Ended;
-                Ok(())
-            }
-            Some(size) => {
-                self.framing = Framing::Chunked(Some(size));
-                Ok(())
-            }
-            None => Err(invalid("a chunk has no size")),
-        }
-    }
-}
-
-impl Read for Answer {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if into.is_empty() {
-            return Ok(0);
-        }
-        while self.framing == Framing::Chunked(None) {
-            self.next_chunk()?;
-        }
-        let left = match self.framing {
-            Framing::Ended => return Ok(0),
-            Framing::Length(left) | Framing::Chunked(Some(left)) => left,
-            Framing::Close | Framing::Chunked(None) => u64::MAX,
-        };
-        let most = usize::try_from(left).unwrap_or(usize::MAX).min(into.len());
-        let bytes = self.connection.take(most)?;
-        into[..bytes.len()].copy_from_slice(bytes);
-        let read = bytes.len();
-        let rest = left - read as u64;
-        match self.framing {
-            Framing::Close if read == 0 => self.framing = Framing::Ended,
-            Framing::Length(_) | Framing::Chunked(_) if read == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Framing::Length(_) if rest == 0 => self.framing = Framing::Ended,
-            Framing::Length(_) => self.framing = Framing::Length(rest),
-            Framing::Chunked(_) if rest == 0 => {
-                self.connection.line()?;
-                self.framing = Framing::Chunked(None);
-            }
-            Framing::Chunked(_) => self.framing = Framing::Chunked(Some(rest)),
-            Framing::Close | Framing::Ended => {}
-        }
-        Ok(read)
     }
 }

@@ -4,8 +4,9 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::answer::Answer;
 use super::follow::{Patience, persist};
-use super::http::{Answer, Connection};
+use super::http::Connection;
 use super::target::Target;
 use super::{ClientError, Result};
 use crate::task::TaskId;

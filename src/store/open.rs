@@ -11,6 +11,7 @@ use super::ledger::Ledger;
 use super::recover;
 use super::schema::{self, MIGRATIONS};
 use super::{Error, Result, SqliteStore, Store, sql};
+use crate::sys::sqlite;
 use crate::task::Timestamp;
 
 /// What the log may keep on disk after a large transaction, in bytes.
@@ -45,6 +46,7 @@ impl SqliteStore {
     /// - [`Error::File`] where the file or its directory may not be used.
     pub fn open(path: &Path, settings: &Settings, now: Timestamp) -> Result<Self> {
         let path = real(path)?;
+        load_library(&path.display().to_string())?;
         check_library(&path, rusqlite::version_number())?;
         if !recover::examine(&path)? {
             schema::create(&path, now)?;
@@ -73,6 +75,7 @@ impl SqliteStore {
     /// Where SQLite fails, for want of memory.
     pub fn in_memory() -> Result<Self> {
         let name = ":memory:";
+        load_library(name)?;
         let conn = Connection::open_in_memory().map_err(|fault| translate(name, OPEN, fault))?;
         Self::start(Db::new(conn, name.to_owned()), None)
     }
@@ -115,6 +118,10 @@ fn keep_log(conn: &Connection, kept: bool) -> rusqlite::Result<()> {
 
 fn unfit(path: &Path, why: String) -> Error {
     Error::Database { action: OPEN, path: path.display().to_string(), source: why.into() }
+}
+
+fn load_library(name: &str) -> Result<()> {
+    sqlite::load().map_err(|source| Error::Database { action: OPEN, path: name.to_owned(), source: Box::new(source) })
 }
 
 fn check_library(path: &Path, version: i32) -> Result<()> {
@@ -160,10 +167,11 @@ mod tests {
     use std::error::Error as _;
     use std::path::Path;
 
-    use super::check_library;
+    use super::{check_library, sqlite};
 
     #[test]
     fn a_host_whose_sqlite_is_too_old_is_told_so() {
+        sqlite::load().unwrap();
         let path = Path::new("/var/lib/queue.db");
         assert!(check_library(path, rusqlite::version_number()).is_ok());
         let fault = check_library(path, 3_034_001).unwrap_err();

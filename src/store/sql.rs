@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn no_statement_scans_a_table_that_grows_or_sorts() {
-        let mut db = Db::new(Connection::open_in_memory().unwrap(), String::new());
+        let mut db = Db::new(crate::store::tests::raw(":memory:"), String::new());
         schema::migrate(&mut db, MIGRATIONS).unwrap();
         let without_plan = [BEGIN, COMMIT, ROLLBACK].map(Sql::text);
         let mut faults = Vec::new();

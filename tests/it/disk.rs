@@ -26,8 +26,8 @@ impl Drop for Disk {
 
 #[test]
 fn t8_a_full_disk_stops_intake_in_words_and_loses_nothing() {
-    let mut daemon = Daemon::unstarted("host:\n  slots: 2\nintake:\n  min_free: 1M\n");
-    let Some(_disk) = Disk::mount(&daemon.state(), "8M") else {
+    let mut daemon = Daemon::unstarted("host:\n  slots: 2\nintake:\n  min_free: 16M\n");
+    let Some(_disk) = Disk::mount(&daemon.state(), "64M") else {
         eprintln!("left out: only root can mount the small file system that this test fills");
         return;
     };
@@ -35,9 +35,10 @@ fn t8_a_full_disk_stops_intake_in_words_and_loses_nothing() {
     let running = daemon.submit(&["--", "sh", "-c", "until test -e flag; do sleep 0.01; done; exit 5"]);
     daemon.wait_state(&running, "running");
     let mut accepted = vec![running.clone()];
-    let stuffing = "x".repeat(100_000);
+    let stuffing = daemon.path("stuffing");
+    fs::write(&stuffing, vec![b'x'; 4 << 20]).unwrap();
     let refused = eventually("the disk is full", || {
-        let output = daemon.run(&["submit", "--env", &format!("STUFFING={stuffing}"), "--", "true"]);
+        let output = daemon.run(&["submit", "--stdin", stuffing.to_str().unwrap(), "--", "sha256sum"]);
         if output.status.success() {
             accepted.push(String::from_utf8_lossy(&output.stdout).trim().to_owned());
         }
@@ -46,7 +47,7 @@ fn t8_a_full_disk_stops_intake_in_words_and_loses_nothing() {
     let words = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(75), "{words}");
     assert!(words.contains("free"), "{words}");
-    fs::write(daemon.state().join("ballast"), vec![0; 16 << 20]).unwrap_err();
+    fs::write(daemon.state().join("ballast"), vec![0; 64 << 20]).unwrap_err();
     fs::write(daemon.path("flag"), "").unwrap();
     daemon.kill();
     fs::remove_file(daemon.state().join("ballast")).unwrap();

@@ -10,20 +10,20 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// The longest that anything in a test may take.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Whether the long form of a test was asked for.
-pub fn full() -> bool {
+pub(crate) fn full() -> bool {
     std::env::var_os("TASKDAEMON_FULL").is_some_and(|value| value == "1")
 }
 
 /// Waits until `condition` gives a value; fails with `what` after [`DEADLINE`].
-pub fn eventually<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
     within(DEADLINE, what, condition)
 }
 
 /// Waits until `condition` gives a value; fails with `what` after `deadline`.
-pub fn within<T>(deadline: Duration, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn within<T>(deadline: Duration, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(value) = condition() {
@@ -35,26 +35,26 @@ pub fn within<T>(deadline: Duration, what: &str, mut condition: impl FnMut() -> 
 }
 
 /// A daemon with its own directories; ended, with its runner and all tasks, when dropped.
-pub struct Daemon {
+pub(crate) struct Daemon {
     directory: tempfile::TempDir,
     child: Option<Child>,
 }
 
 impl Daemon {
     /// Starts one with the shipped defaults and two slots.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with("host:\n  slots: 2\n")
     }
 
     /// Starts one with this configuration.
-    pub fn with(configuration: &str) -> Self {
+    pub(crate) fn with(configuration: &str) -> Self {
         let mut daemon = Self::unstarted(configuration);
         daemon.start();
         daemon
     }
 
     /// Prepares one without starting it.
-    pub fn unstarted(configuration: &str) -> Self {
+    pub(crate) fn unstarted(configuration: &str) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let daemon = Self { directory, child: None };
         daemon.configure(configuration);
@@ -62,29 +62,29 @@ impl Daemon {
     }
 
     /// A path in the test's directory.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// Where it keeps its state.
-    pub fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.path("state")
     }
 
     /// The control socket.
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.path("run/control.sock")
     }
 
     /// Writes the configuration file.
-    pub fn configure(&self, configuration: &str) {
+    pub(crate) fn configure(&self, configuration: &str) {
         // The tests' daemon runs as whoever runs the tests, which is root on build machines.
         let allow = "security:\n  allow_root_tasks: yes, run tasks as root\n";
         fs::write(self.path("config.yml"), format!("{configuration}{allow}")).expect("the configuration is written");
     }
 
     /// The binary with these arguments, pointed at this daemon.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_taskdaemon"));
         command
             .args(arguments)
@@ -97,13 +97,13 @@ impl Daemon {
     }
 
     /// Starts the daemon in the foreground and waits until it answers.
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         self.spawn();
         self.wait_ready();
     }
 
     /// Starts the daemon in the foreground.
-    pub fn spawn(&mut self) {
+    pub(crate) fn spawn(&mut self) {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("the log opens");
         let mut command = self.command(&["start", "--foreground"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
@@ -111,7 +111,7 @@ impl Daemon {
     }
 
     /// Waits until the daemon answers.
-    pub fn wait_ready(&mut self) {
+    pub(crate) fn wait_ready(&mut self) {
         eventually("the daemon answers", || {
             let child = self.child.as_mut().expect("a daemon");
             if let Some(status) = child.try_wait().expect("the daemon can be asked for") {
@@ -123,12 +123,12 @@ impl Daemon {
     }
 
     /// The daemon's process.
-    pub fn pid(&self) -> i32 {
+    pub(crate) fn pid(&self) -> i32 {
         i32::try_from(self.child.as_ref().expect("a daemon").id()).expect("a pid")
     }
 
     /// The runner's process.
-    pub fn runner_pid(&self) -> i32 {
+    pub(crate) fn runner_pid(&self) -> i32 {
         eventually("the runner is linked", || {
             let (_, status) = self.try_http("GET", "/v1/status", "")?;
             i32::try_from(status.pointer("/runner/pid")?.as_i64()?).ok()
@@ -136,32 +136,32 @@ impl Daemon {
     }
 
     /// How many sockets the daemon has open.
-    pub fn open_sockets(&self) -> usize {
+    pub(crate) fn open_sockets(&self) -> usize {
         let descriptors = fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the daemon's descriptors").flatten();
         let targets = descriptors.filter_map(|entry| fs::read_link(entry.path()).ok());
         targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
     }
 
     /// Sends the daemon a signal.
-    pub fn signal(&self, signal: i32) {
+    pub(crate) fn signal(&self, signal: i32) {
         kill(self.pid(), signal);
     }
 
     /// kill -9 of the daemon alone.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.signal(9);
         self.reap();
     }
 
     /// kill -9 of the runner and the daemon.
-    pub fn kill_both(&mut self) {
+    pub(crate) fn kill_both(&mut self) {
         let runner = self.runner_pid();
         kill(runner, 9);
         self.kill();
     }
 
     /// Waits for the daemon's end.
-    pub fn reap(&mut self) -> std::process::ExitStatus {
+    pub(crate) fn reap(&mut self) -> std::process::ExitStatus {
         let child = self.child.as_mut().expect("a daemon");
         let status = eventually("the daemon ends", || child.try_wait().expect("the daemon can be asked for"));
         self.child = None;
@@ -169,23 +169,23 @@ impl Daemon {
     }
 
     /// TERM, and the wait for its end.
-    pub fn stop(&mut self) -> std::process::ExitStatus {
+    pub(crate) fn stop(&mut self) -> std::process::ExitStatus {
         self.signal(15);
         self.reap()
     }
 
     /// What the daemon logged so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
     /// Runs the client.
-    pub fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).stdin(Stdio::null()).output().expect("the client runs")
     }
 
     /// Runs the client, which must succeed; returns what it printed, without the last line's end.
-    pub fn ok(&self, arguments: &[&str]) -> String {
+    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {}: {errors}\ndaemon: {}", output.status, self.log());
@@ -193,12 +193,12 @@ impl Daemon {
     }
 
     /// Submits a command; returns the ID.
-    pub fn submit(&self, arguments: &[&str]) -> String {
+    pub(crate) fn submit(&self, arguments: &[&str]) -> String {
         self.ok(&[&["submit"], arguments].concat())
     }
 
     /// Submits JSON lines in one call; returns the IDs.
-    pub fn batch(&self, lines: &str) -> Vec<i64> {
+    pub(crate) fn batch(&self, lines: &str) -> Vec<i64> {
         let path = self.path("batch");
         fs::write(&path, lines).expect("the batch is written");
         let ids = self.ok(&["submit", "--batch", path.to_str().expect("UTF-8")]);
@@ -206,29 +206,29 @@ impl Daemon {
     }
 
     /// One task as the API tells it.
-    pub fn task(&self, id: &str) -> Value {
+    pub(crate) fn task(&self, id: &str) -> Value {
         self.get(&format!("/v1/tasks/{id}"))
     }
 
     /// The state of one task.
-    pub fn task_state(&self, id: &str) -> String {
+    pub(crate) fn task_state(&self, id: &str) -> String {
         self.task(id)["state"].as_str().expect("a state").to_owned()
     }
 
     /// Waits until a task is in this state.
-    pub fn wait_state(&self, id: &str, state: &str) {
+    pub(crate) fn wait_state(&self, id: &str, state: &str) {
         eventually(&format!("task {id} is {state}"), || (self.task_state(id) == state).then_some(()));
     }
 
     /// GET; the answer must be 200.
-    pub fn get(&self, path: &str) -> Value {
+    pub(crate) fn get(&self, path: &str) -> Value {
         let (code, body) = self.http("GET", path, "");
         assert_eq!(code, 200, "{path}: {body}");
         body
     }
 
     /// One HTTP request on a connection of its own.
-    pub fn http(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+    pub(crate) fn http(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         self.try_http(method, path, body).unwrap_or_else(|| panic!("{method} {path}: no answer; {}", self.log()))
     }
 
@@ -281,7 +281,7 @@ fn end_everything_below(directory: &Path) {
 }
 
 /// kill(2), for processes of the test's own.
-pub fn kill(pid: i32, signal: i32) {
+pub(crate) fn kill(pid: i32, signal: i32) {
     let signal = nix::sys::signal::Signal::try_from(signal).expect("a signal");
     // The process may have ended meanwhile, which is as good.
     let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal);

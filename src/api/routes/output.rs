@@ -101,13 +101,15 @@ async fn find(context: &Context, caller: Caller, key: AttemptKey) -> Result<Foun
 async fn first(context: &Context, caller: Caller, task: TaskId) -> Result<Found, Failure> {
     let changes = context.hub.changes(task);
     loop {
-        let failure = match find(context, caller, AttemptKey { task, attempt: 0 }).await {
-            Err(failure) if matches!(failure.0.kind(), "no-attempt" | "no-output") => failure,
+        let last = AttemptKey { task, attempt: 0 };
+        match find(context, caller, last).await {
+            Err(failure) if matches!(failure.0.kind(), "no-attempt" | "no-output") => {}
             other => return other,
-        };
+        }
         match context.ask(caller, Command::Read(Query::States(vec![task]))).await? {
             Reply::States(states) if states.first().is_some_and(|(_, state, _)| !state.is_ended()) => {}
-            Reply::States(_) => return Err(failure),
+            // It may have started and ended since the first look.
+            Reply::States(_) => return find(context, caller, last).await,
             other => return Err(Failure::unexpected(&other)),
         }
         tokio::select! {

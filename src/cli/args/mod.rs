@@ -16,6 +16,8 @@ mod submit;
 mod task;
 mod wait;
 
+use std::ffi::OsString;
+
 use clap::{Parser, Subcommand};
 
 pub(super) use daemon::{Config, ConfigVerb, Start, Status, Stop};
@@ -62,6 +64,34 @@ pub(super) struct Arguments {
     pub(super) globals: Globals,
     #[command(subcommand)]
     pub(super) verb: Verb,
+}
+
+/// `submit` by itself, for [`Arguments::read`].
+#[derive(Debug, Parser)]
+#[command(name = "taskdaemon submit", disable_help_flag = true)]
+struct SubmitAlone {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(flatten)]
+    submit: Submit,
+}
+
+impl Arguments {
+    /// Reads a command line, the program's name included.
+    ///
+    /// `submit` is called by the thousand, and to describe all the other verbs to the parser takes longer than to
+    /// submit a task: where it stands first it is read alone. What is wrong with it is for the whole parser to say.
+    ///
+    /// # Errors
+    /// What is wrong, or the help or version that was asked for.
+    pub(super) fn read(line: &[OsString]) -> Result<Self, clap::Error> {
+        if line.get(1).is_some_and(|verb| verb == "submit")
+            && let Ok(SubmitAlone { globals, submit }) = SubmitAlone::try_parse_from(&line[1..])
+        {
+            return Ok(Self { globals, verb: Verb::Submit(Box::new(submit)) });
+        }
+        Self::try_parse_from(line)
+    }
 }
 
 /// What is to be done.
@@ -138,9 +168,6 @@ pub(super) enum Verb {
     /// Print the manual page, or write all pages to a directory
     #[command(after_help = generate::MAN_EXAMPLES)]
     Man(Man),
-    /// Be the daemon's second process; the daemon starts it
-    #[command(hide = true)]
-    Runner,
 }
 
 #[cfg(test)]

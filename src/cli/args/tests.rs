@@ -107,6 +107,30 @@ fn global_options_stand_before_or_after_the_verb() {
 }
 
 #[test]
+fn submit_means_the_same_read_alone_and_among_the_others() {
+    let lines: [&[&str]; 5] = [
+        &["-q", "mail", "--json", "--socket", "/s", "--", "grep", "-c", "a b"],
+        &["--color=never", "--user", "--batch"],
+        &["--shell", "x", "--wait", "--deadline", "5m"],
+        &["--stdin", "--env", "A=1", "--priority", "-5", "--", "submit", "--help"],
+        &["--hold", "--after", "1,2", "--", "true"],
+    ];
+    for line in lines {
+        let words: Vec<OsString> = ["taskdaemon", "submit"].iter().chain(line).map(OsString::from).collect();
+        let (alone, among) = (Arguments::read(&words).unwrap(), Arguments::try_parse_from(&words).unwrap());
+        assert!(SubmitAlone::try_parse_from(&words[1..]).is_ok(), "{line:?}");
+        assert_eq!(format!("{alone:?}"), format!("{among:?}"));
+    }
+    for (line, kind) in [(["--help", "--"], ErrorKind::DisplayHelp), (["--nonsense", "--"], ErrorKind::UnknownArgument)]
+    {
+        let words: Vec<OsString> = ["taskdaemon", "submit"].iter().chain(&line).map(OsString::from).collect();
+        let error = Arguments::read(&words).unwrap_err();
+        assert_eq!(error.kind(), kind);
+        assert!(error.to_string().contains("taskdaemon submit"), "{error}");
+    }
+}
+
+#[test]
 fn a_recurring_task_has_one_rule() {
     assert_eq!(refusal(&["schedule", "add", "x", "--", "true"]), ErrorKind::MissingRequiredArgument);
     let both = ["schedule", "add", "x", "--every", "5m", "--cron", "@daily", "--", "true"];

@@ -85,7 +85,7 @@ fn garbage_is_refused() {
 #[test]
 fn another_programs_database_is_refused() {
     let place = Place::new();
-    rusqlite::Connection::open(place.path()).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+    raw(place.path()).execute_batch("CREATE TABLE t (x)").unwrap();
     refused(&place, "another program's database");
 }
 

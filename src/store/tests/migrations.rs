@@ -1,5 +1,3 @@
-use rusqlite::Connection;
-
 use super::*;
 use crate::store::db::Db;
 use crate::store::{Error, schema};
@@ -8,7 +6,7 @@ use crate::store::{Error, schema};
 const FIRST: &str = include_str!("first.sql");
 
 fn stored(place: &Place, dump: &str) {
-    let db = Connection::open(place.path()).unwrap();
+    let db = raw(place.path());
     db.execute_batch(dump).unwrap();
 }
 
@@ -32,7 +30,7 @@ fn a_queue_of_the_first_schema_opens_with_all_that_it_held() {
 }
 
 fn in_memory() -> Db {
-    Db::new(Connection::open_in_memory().unwrap(), "queue.db".to_owned())
+    Db::new(raw(":memory:"), "queue.db".to_owned())
 }
 
 fn version(db: &Db) -> u32 {
@@ -64,10 +62,10 @@ fn a_step_that_fails_leaves_the_schema_as_it_was() {
 fn a_newer_schema_is_refused_in_words_and_kept() {
     let place = Place::new();
     drop(place.open());
-    Connection::open(place.path()).unwrap().pragma_update(None, "user_version", 9).unwrap();
+    raw(place.path()).pragma_update(None, "user_version", 9).unwrap();
     let fault = open(&place.path()).unwrap_err();
     assert!(matches!(fault, Error::Newer { found: 9, known: 1, .. }), "{fault}");
     assert!(fault.to_string().ends_with("has schema 9, and this version knows 1; install the newer taskdaemon again"));
-    Connection::open(place.path()).unwrap().pragma_update(None, "user_version", 1).unwrap();
+    raw(place.path()).pragma_update(None, "user_version", 1).unwrap();
     place.open();
 }

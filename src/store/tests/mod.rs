@@ -37,6 +37,12 @@ impl Place {
     }
 }
 
+/// The database itself, past the store.
+pub(super) fn raw(path: impl AsRef<Path>) -> rusqlite::Connection {
+    crate::sys::sqlite::load().unwrap();
+    rusqlite::Connection::open(path).unwrap()
+}
+
 pub(super) fn open(path: &Path) -> super::Result<SqliteStore> {
     SqliteStore::open(path, &Settings::default(), NOW)
 }

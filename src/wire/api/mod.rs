@@ -8,6 +8,7 @@
 //! It must not know HTTP, the engine or the store.
 
 mod action;
+mod detail;
 mod environment;
 mod event;
 mod problem;
@@ -27,6 +28,7 @@ mod wait;
 mod tests;
 
 pub use action::{ActRequest, Done, ParametersRequest, PruneRequest, TaskFilter, Verb};
+pub use detail::{AttemptDocument, DependencyDocument, RetryDocument, TaskDetail, VariableDocument};
 pub use environment::Environment;
 pub use event::{EventDocument, EventsPage};
 pub use problem::Problem;
@@ -36,10 +38,7 @@ pub use secret::looks_secret;
 pub use status::{ReloadDocument, RunnerDocument, SlotsDocument, StatusDocument};
 pub use submission::{Fault, TaskDefaults, recurring, submission};
 pub use submit::{Accepted, Batch, LimitsRequest, SubmitRequest, TaskRequest};
-pub use task::{
-    AttemptDocument, DependencyDocument, Order, RetryDocument, TaskDetail, TaskSummary, TasksPage, VariableDocument,
-    exit_code,
-};
+pub use task::{Order, TaskSummary, TasksPage, exit_code};
 pub use time::Time;
 pub use umask::Umask;
 pub use wait::{WaitLine, WaitMode, WaitRequest};
