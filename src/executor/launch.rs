@@ -9,7 +9,7 @@ use std::process::Command;
 
 use super::link::Connect;
 use crate::sys::{process, socket};
-use crate::wire::runner::{ATTEMPT, INSTANCE, TASK_ID};
+use crate::wire::runner::mark;
 
 /// Finds the runner at its socket, or starts it.
 ///
@@ -79,7 +79,10 @@ impl Launcher {
         let listener = socket::listen(&self.socket).map_err(listen)?;
         let mut command = Command::new(program);
         // This process may be a task's child; the runner is not.
-        command.args(arguments).env_remove(TASK_ID).env_remove(ATTEMPT).env_remove(INSTANCE);
+        command.args(arguments);
+        for name in mark::NAMES {
+            command.env_remove(name);
+        }
         process::launch(command, listener).map_err(|source| ConnectError::Launch { program: program.clone(), source })
     }
 }

@@ -47,6 +47,18 @@ fn the_next_daemon_gets_what_runs_and_what_ended_meanwhile() {
 }
 
 #[test]
+fn a_runner_without_a_daemon_and_tasks_waits_for_the_next_daemon() {
+    let host = Host::new();
+    let mut first = host.unlinked_daemon();
+    let runner = first.link().runner;
+    drop(first);
+    let stat = format!("/proc/{}/stat", host.runner.id());
+    eventually("sleep", || std::fs::read_to_string(&stat).unwrap().contains(") S "));
+    let second = host.unlinked_daemon().link();
+    assert_eq!((second.runner, second.known), (runner, Vec::new()));
+}
+
+#[test]
 fn what_a_dead_daemon_had_sent_is_done_before_the_next_one_is_welcomed() {
     for round in 0..20 {
         let host = Host::new();
