@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::link::Connect;
+use crate::sys::fd::OpenFiles;
 use crate::sys::{process, socket};
 use crate::wire::runner::mark;
 
@@ -24,6 +25,8 @@ pub struct Launcher {
     pub socket: PathBuf,
     /// The program and its arguments; `None` where somebody else (a service manager) starts it.
     pub command: Option<(PathBuf, Vec<OsString>)>,
+    /// The runner's limits on open files, which become its tasks'; `None` leaves it this process's own.
+    pub open_files: Option<OpenFiles>,
 }
 
 /// Why no runner was reached.
@@ -83,7 +86,8 @@ impl Launcher {
         for name in mark::NAMES {
             command.env_remove(name);
         }
-        process::launch(command, listener).map_err(|source| ConnectError::Launch { program: program.clone(), source })
+        process::launch(command, listener, self.open_files)
+            .map_err(|source| ConnectError::Launch { program: program.clone(), source })
     }
 }
 

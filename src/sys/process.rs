@@ -326,15 +326,20 @@ pub fn random<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
 }
 
 /// Executes `command` as a daemon: in a session of its own, a child of init or of the nearest subreaper,
-/// with `input` as standard input and /dev/null as output. Returns once it executes.
+/// with `input` as standard input, /dev/null as output, and with `open_files` as its limits where they are
+/// given. Returns once it executes.
 ///
 /// # Errors
 /// Where the program cannot be executed.
-pub fn launch(mut command: std::process::Command, input: OwnedFd) -> io::Result<()> {
+pub fn launch(mut command: std::process::Command, input: OwnedFd, open_files: Option<OpenFiles>) -> io::Result<()> {
+    let limit = open_files.map(Limit::of_open_files);
     command.stdin(Stdio::from(input)).stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/");
-    // SAFETY: between fork and exec it calls nothing but async-signal-safe functions: setsid, fork, _exit.
+    // SAFETY: between fork and exec it calls nothing but async-signal-safe functions: setrlimit, setsid, fork, _exit.
     unsafe {
-        command.pre_exec(|| {
+        command.pre_exec(move || {
+            if let Some(limit) = limit {
+                Errno::result(libc::setrlimit(limit.resource, &raw const limit.values))?;
+            }
             Errno::result(libc::setsid())?;
             match Errno::result(libc::fork())? {
                 0 => Ok(()),

@@ -198,6 +198,7 @@ fn a_launched_runner_outlives_its_daemon_and_a_dead_one_is_replaced() {
     let launcher = || Launcher {
         socket: socket.clone(),
         command: Some((env!("CARGO_BIN_EXE_taskdaemon").into(), vec!["runner".into()])),
+        open_files: None,
     };
     let mut first = Daemon::new(directory.path(), "launched", Box::new(launcher()));
     let runner = first.link().runner;
@@ -223,7 +224,7 @@ fn a_launched_runner_outlives_its_daemon_and_a_dead_one_is_replaced() {
 fn a_runner_that_cannot_be_launched_is_told() {
     let directory = tempfile::tempdir().unwrap();
     let command = Some(("/no/such/program".into(), Vec::new()));
-    let launcher = Launcher { socket: directory.path().join("runner.sock"), command };
+    let launcher = Launcher { socket: directory.path().join("runner.sock"), command, open_files: None };
     let daemon = Daemon::new(directory.path(), "none", Box::new(launcher));
     let reason = daemon.wait("loss", |report| match report {
         Report::Lost { reason } => Some(reason),
