@@ -46,6 +46,9 @@ pub enum Error {
     /// Memory.
     #[error("let go of what only the start needed")]
     Memory(#[source] io::Error),
+    /// The limit on open files.
+    #[error("raise the limit on open files")]
+    OpenFiles(#[source] io::Error),
     /// The runner was not started by the daemon.
     #[error("standard input is not a listening socket: the daemon starts the runner by itself")]
     NoListener(#[source] io::Error),

@@ -50,6 +50,7 @@ pub fn daemon(options: Options) -> Result<(), Error> {
     // Before the first thread, so that all inherit it.
     let blocked = signal::block_all().map_err(Error::Signals)?;
     fd::close_all_on_exec().map_err(Error::Descriptors)?;
+    let open_files = fd::raise_open_files().map_err(Error::OpenFiles)?;
 
     directory::prepare(&settings.paths.state_directory, Access::Private)?;
     directory::prepare(&settings.paths.runtime_directory, Access::Private)?;
@@ -59,7 +60,7 @@ pub fn daemon(options: Options) -> Result<(), Error> {
     let listener = socket::listen(&settings.paths.socket)?;
 
     let inbox = control::Inbox::new(&blocked)?;
-    let organs = organs::Organs::start(&settings, environment.uid, listener, &inbox)?;
+    let organs = organs::Organs::start(&settings, environment.uid, open_files, listener, &inbox)?;
     lock.set_phase(Phase::Running)?;
     if let Err(error) = memory::forget_start() {
         warn!(%error, "what only the start needed stays in memory");

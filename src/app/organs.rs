@@ -13,6 +13,7 @@ use crate::config::Settings;
 use crate::engine::{self, Caller, Command, Engine, Handle};
 use crate::executor::{Launcher, Outputs, RunnerLink};
 use crate::store::{SqliteStore, Store};
+use crate::sys::fd::OpenFiles;
 use crate::task::Bytes;
 
 /// What works while the daemon runs.
@@ -24,11 +25,18 @@ pub(super) struct Organs {
 }
 
 impl Organs {
-    pub(super) fn start(settings: &Settings, uid: u32, listener: UnixListener, inbox: &Inbox) -> Result<Self, Error> {
+    /// `open_files` are this process's limits as they were when it started.
+    pub(super) fn start(
+        settings: &Settings,
+        uid: u32,
+        open_files: OpenFiles,
+        listener: UnixListener,
+        inbox: &Inbox,
+    ) -> Result<Self, Error> {
         let path = settings.paths.state_directory.join("queue.db");
         let store = SqliteStore::open(&path, &sections::store(settings), now())?;
         let (handle, messages) = Handle::new();
-        let executor = link(settings, store.identity(), handle.clone())?;
+        let executor = link(settings, store.identity(), open_files, handle.clone())?;
         let hub = Hub::new();
         let feed = hub.clone();
         let feed = Box::new(move |events: &[_]| feed.publish(events));
@@ -84,11 +92,12 @@ impl Organs {
     }
 }
 
-fn link(settings: &Settings, identity: &str, engine: Handle) -> Result<RunnerLink, Error> {
+fn link(settings: &Settings, identity: &str, open_files: OpenFiles, engine: Handle) -> Result<RunnerLink, Error> {
     let program = std::env::current_exe().map_err(|source| Error::Thread { what: "the runner", source })?;
     let launcher = Launcher {
         socket: settings.paths.runtime_directory.join("runner.sock"),
         command: Some((program, vec![super::RUNNER.into()])),
+        open_files: Some(open_files),
     };
     let outputs = Outputs::new(&settings.paths.state_directory);
     let sink = Box::new(move |report| engine.report(report));

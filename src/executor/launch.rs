@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::link::Connect;
+use crate::sys::fd::OpenFiles;
 use crate::sys::{process, socket};
-use crate::wire::runner::{ATTEMPT, INSTANCE, TASK_ID};
+use crate::wire::runner::mark;
 
 /// Finds the runner at its socket, or starts it.
 ///
@@ -24,6 +25,8 @@ pub struct Launcher {
     pub socket: PathBuf,
     /// The program and its arguments; `None` where somebody else (a service manager) starts it.
     pub command: Option<(PathBuf, Vec<OsString>)>,
+    /// The runner's limits on open files, which become its tasks'; `None` leaves it this process's own.
+    pub open_files: Option<OpenFiles>,
 }
 
 /// Why no runner was reached.
@@ -79,8 +82,12 @@ impl Launcher {
         let listener = socket::listen(&self.socket).map_err(listen)?;
         let mut command = Command::new(program);
         // This process may be a task's child; the runner is not.
-        command.args(arguments).env_remove(TASK_ID).env_remove(ATTEMPT).env_remove(INSTANCE);
-        process::launch(command, listener).map_err(|source| ConnectError::Launch { program: program.clone(), source })
+        command.args(arguments);
+        for name in mark::NAMES {
+            command.env_remove(name);
+        }
+        process::launch(command, listener, self.open_files)
+            .map_err(|source| ConnectError::Launch { program: program.clone(), source })
     }
 }
 

@@ -1,9 +1,11 @@
 //! What runs now.
 
-use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::collections::{HashMap, HashSet};
+use std::time::Instant;
 
 use super::output::Output;
+use crate::sys::clock;
+use crate::sys::process::Collected;
 use crate::wire::runner::{Cause, End, Ended, Running, Spawn, Usage};
 
 /// An attempt's number in this process; also its token among the events. Never given twice.
@@ -26,34 +28,34 @@ pub(super) struct Attempt {
     pub(super) running: Running,
     pub(super) output: Output,
     pub(super) stop_signal: i32,
-    pub(super) grace: Duration,
+    pub(super) grace_ms: u64,
     timeout_at: Option<Instant>,
     pub(super) stage: Stage,
     pub(super) cause: Cause,
     /// The main process's end, and when that was; what it left may still run.
     pub(super) end: Option<(End, i64)>,
-    pub(super) usage: Usage,
+    usage: Usage,
+    /// Orphans that are its own and have not been collected.
+    pub(super) strays: HashSet<i32>,
     /// Processes seen below it while it was stopped, with their start times.
     pub(super) seen: HashMap<i32, u64>,
-    /// When its end is due that was put off because an orphan's owner could not be told yet.
-    pub(super) look_again_at: Option<Instant>,
 }
 
 impl Attempt {
-    /// One that has started just `now`.
-    pub(super) fn new(spawn: &Spawn, running: Running, output: Output, now: Instant) -> Self {
+    /// One that has just started.
+    pub(super) fn new(spawn: &Spawn, running: Running, output: Output) -> Self {
         Self {
             running,
             output,
             stop_signal: spawn.stop_signal,
-            grace: Duration::from_millis(spawn.grace_ms),
-            timeout_at: spawn.timeout_ms.and_then(|ms| now.checked_add(Duration::from_millis(ms))),
+            grace_ms: spawn.grace_ms,
+            timeout_at: spawn.timeout_ms.map(|ms| clock::after(Instant::now(), ms)),
             stage: Stage::Running,
             cause: Cause::Itself,
             end: None,
             usage: Usage::default(),
+            strays: HashSet::new(),
             seen: HashMap::new(),
-            look_again_at: None,
         }
     }
 
@@ -62,8 +64,22 @@ impl Attempt {
         self.end.is_none().then_some(self.running.pid)
     }
 
+    /// Whether `child`, which has not been collected before, is its main process or an orphan of its own.
+    pub(super) fn owns(&self, child: i32) -> bool {
+        self.main() == Some(child) || self.strays.contains(&child)
+    }
+
+    /// Notes the end of a process that it owns.
+    pub(super) fn collect(&mut self, child: &Collected) {
+        self.usage.add(child);
+        if self.main() == Some(child.pid) {
+            self.end = Some((child.exit.into(), clock::now_us()));
+        }
+        self.strays.remove(&child.pid);
+    }
+
     /// When its stage asks for the next step.
-    pub(super) fn step_at(&self) -> Option<Instant> {
+    pub(super) fn due(&self) -> Option<Instant> {
         match self.stage {
             Stage::Running => self.timeout_at.filter(|_| self.end.is_none()),
             Stage::Stopping { kill_at, .. } => Some(kill_at),
@@ -71,23 +87,21 @@ impl Attempt {
         }
     }
 
-    /// When it is to be looked at next.
-    pub(super) fn due(&self) -> Option<Instant> {
-        self.step_at().into_iter().chain(self.look_again_at).min()
+    /// Whether its main process has ended, and nothing is left of it but what hangs in the kernel.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        let given_up = matches!(self.stage, Stage::Killed { give_up_at } if give_up_at <= now);
+        self.end.is_some() && (given_up || self.strays.is_empty())
     }
 
     /// Its report, once its main process has ended.
     pub(super) fn report(self) -> Option<Ended> {
         let (end, ended_at_us) = self.end?;
         Some(Ended {
-            key: self.running.key,
-            end,
             cause: self.cause,
-            started_at_us: self.running.started_at_us,
-            ended_at_us,
             usage: self.usage,
             output_bytes: self.output.kept,
             dropped_bytes: self.output.dropped,
+            ..Ended::new(self.running.key, end, self.running.started_at_us, ended_at_us)
         })
     }
 }

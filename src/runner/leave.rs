@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::attempt::Serial;
+use super::attempt::Attempt;
 use super::serve::Runner;
 use crate::wire::runner::Cause;
 
@@ -19,6 +19,16 @@ pub(super) enum Leaving {
     Terminated {
         by: Option<Instant>,
     },
+}
+
+impl Leaving {
+    /// When its patience ends.
+    pub(super) fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::Terminated { by } => by,
+            Self::No | Self::Asked => None,
+        }
+    }
 }
 
 impl Runner {
@@ -47,18 +57,12 @@ impl Runner {
                 self.drain();
             }
             // A second one will not wait.
-            (Some(_), Leaving::Terminated { .. }) => self.serials().into_iter().for_each(|serial| self.kill(serial)),
+            (Some(_), Leaving::Terminated { .. }) => self.attempts.values_mut().for_each(Attempt::kill),
         }
     }
 
     /// Stops everything that runs.
     pub(super) fn drain(&mut self) {
-        for serial in self.serials() {
-            self.stop_its_way(serial, Cause::Drained);
-        }
-    }
-
-    fn serials(&self) -> Vec<Serial> {
-        self.attempts.keys().copied().collect()
+        self.attempts.values_mut().for_each(|attempt| attempt.stop_its_way(Cause::Drained));
     }
 }

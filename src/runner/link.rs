@@ -1,21 +1,15 @@
 //! The runner's end of the socket: one daemon at a time, read to its end.
 
-use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use nix::sys::epoll::{EpollEvent, EpollFlags};
-
-use super::attempt::Attempt;
 use super::leave::Leaving;
 use super::serve::{LINK, LISTENER, Runner};
-use crate::sys::signal;
-use crate::sys::socket;
-use crate::wire::runner::packet::{self, MAX_PACKET_BYTES, Outbox, Packet, Received};
+use crate::sys::events::Interest;
+use crate::sys::{clock, signal, socket};
+use crate::wire::runner::channel::Channel;
+use crate::wire::runner::packet::Received;
 use crate::wire::runner::{Cause, FromRunner, OLDEST, ToRunner, VERSION, Welcome};
-
-/// Messages per packet: what is small travels together when much happens at once.
-const BATCH: usize = 128;
 
 /// How long a daemon may take to say who it is.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -23,24 +17,10 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// A connected daemon.
 #[derive(Debug)]
 pub(super) struct Link {
-    socket: OwnedFd,
+    channel: Channel<FromRunner>,
     pub(super) peer: socket::Peer,
-    buffer: Vec<u8>,
-    phase: Phase,
-    /// Until when the next daemon waits for one that says nothing.
-    pub(super) patience: Option<Instant>,
-    /// What is said at the end of this round.
-    words: Vec<FromRunner>,
-    outbox: Outbox,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// Its first message is awaited.
-    Silent,
-    Greeted,
-    /// It no longer takes anything; it is only read to its end.
-    Deaf,
+    /// Until when the next daemon waits for one that has not said who it is.
+    pub(super) silent_until: Option<Instant>,
 }
 
 impl Runner {
@@ -48,37 +28,27 @@ impl Runner {
     pub(super) fn accept(&mut self) {
         let Ok(socket) = socket::accept(&self.listener) else { return };
         let Ok(peer) = socket::peer(&socket) else { return };
-        if peer.uid != self.daemon_uid && peer.uid != 0 || self.watch(&socket, LINK).is_err() {
+        if ![0, self.daemon_uid].contains(&peer.uid) || self.events.add(&socket, LINK).is_err() {
             return;
         }
-        let buffer = vec![0; MAX_PACKET_BYTES];
-        let patience = Some(Instant::now() + SILENCE);
-        let (words, outbox) = (Vec::new(), Outbox::default());
-        self.link = Some(Link { socket, peer, buffer, phase: Phase::Silent, patience, words, outbox });
-        self.listen(EpollFlags::empty());
-    }
-
-    fn listen(&self, events: EpollFlags) {
-        // Cannot fail: the listener is in the epoll, and changing it needs no memory.
-        let _ = self.epoll.modify(&self.listener, &mut EpollEvent::new(events, LISTENER));
+        let silent_until = Some(Instant::now() + SILENCE);
+        self.link = Some(Link { channel: Channel::new(socket), peer, silent_until });
+        self.events.change(&self.listener, LISTENER, Interest::Nothing);
     }
 
     pub(super) fn hang_up(&mut self) {
         self.link = None;
-        self.listen(EpollFlags::EPOLLIN);
+        self.events.change(&self.listener, LISTENER, Interest::Reading);
     }
 
     /// Reads one packet. An event for the next one follows at once, after those of others.
     pub(super) fn hear(&mut self) {
         let Some(link) = &mut self.link else { return };
-        match packet::receive(&link.socket, &mut link.buffer) {
+        match link.channel.receive() {
             Ok(Received::Nothing) => {}
-            Ok(Received::Messages(messages, descriptors)) => {
-                let mut descriptors = Some(descriptors);
-                for message in messages {
-                    if !self.obey(message, &mut descriptors) {
-                        return self.hang_up();
-                    }
+            Ok(Received::Messages(messages, mut descriptors)) => {
+                if !messages.into_iter().all(|message| self.obey(message, &mut descriptors)) {
+                    self.hang_up();
                 }
             }
             Ok(Received::End) | Err(_) => self.hang_up(),
@@ -86,34 +56,33 @@ impl Runner {
     }
 
     /// Does what the daemon says; false where it broke the rules.
-    fn obey(&mut self, message: ToRunner, descriptors: &mut Option<Vec<OwnedFd>>) -> bool {
-        let phase = self.link.as_ref().map(|link| link.phase);
-        match (message, phase) {
-            (ToRunner::Hello { version, instance }, Some(Phase::Silent)) => return self.greet(version, instance),
-            (_, Some(Phase::Silent) | None) | (ToRunner::Hello { .. }, _) => return false,
-            (ToRunner::Spawn(spawn), _) => self.spawn(&spawn, descriptors.take().unwrap_or_default()),
-            (ToRunner::Stop { key, signal, grace_ms }, _) => {
-                if let Some(serial) = self.find(key) {
-                    self.stop(serial, Cause::Stopped, signal, Duration::from_millis(grace_ms));
+    fn obey(&mut self, message: ToRunner, descriptors: &mut Vec<OwnedFd>) -> bool {
+        let silent = self.link.as_ref().is_none_or(|link| link.silent_until.is_some());
+        if silent != matches!(message, ToRunner::Hello { .. }) {
+            return false;
+        }
+        match message {
+            ToRunner::Hello { version, instance } => return self.greet(version, instance),
+            ToRunner::Spawn(spawn) => self.spawn(&spawn, std::mem::take(descriptors)),
+            ToRunner::Stop { key, signal, grace_ms } => {
+                if let Some(attempt) = self.attempt(key) {
+                    attempt.stop(Cause::Stopped, signal, grace_ms);
                 }
             }
-            (ToRunner::Signal { key, signal }, _) => {
-                let attempt = self.find(key).and_then(|serial| self.attempts.get(&serial));
-                if let Some(main) = attempt.and_then(Attempt::main) {
+            ToRunner::Signal { key, signal } => {
+                if let Some(main) = self.attempt(key).and_then(|attempt| attempt.main()) {
                     // It may have ended this very moment, which is no fault.
                     let _ = signal::send_group(main, signal);
                 }
             }
-            (ToRunner::Acknowledge(keys), _) => {
+            ToRunner::Acknowledge(keys) => {
                 for key in keys {
                     self.ended.remove(&key);
                 }
             }
-            (ToRunner::Sweep(sweep), _) => self.sweep(sweep),
-            (ToRunner::Drain { patience_ms }, _) => {
-                self.drain_at = Instant::now().checked_add(Duration::from_millis(patience_ms));
-            }
-            (ToRunner::Leave, _) => match self.leaving {
+            ToRunner::Sweep(sweep) => self.sweep(sweep),
+            ToRunner::Drain { patience_ms } => self.drain_at = Some(clock::after(Instant::now(), patience_ms)),
+            ToRunner::Leave => match self.leaving {
                 Leaving::No | Leaving::Asked => self.leaving = Leaving::Asked,
                 Leaving::Terminated { .. } => {}
             },
@@ -122,9 +91,12 @@ impl Runner {
     }
 
     fn greet(&mut self, version: u16, instance: String) -> bool {
+        if let Some(link) = &mut self.link {
+            link.silent_until = None;
+        }
         let foreign = instance != self.instance && !(self.attempts.is_empty() && self.ended.is_empty());
         if version < OLDEST || foreign {
-            self.say_first(FromRunner::Refused { version: VERSION, instance: self.instance.clone() });
+            self.say(FromRunner::Refused { version: VERSION, instance: self.instance.clone() });
             self.tell();
             return false;
         }
@@ -133,7 +105,7 @@ impl Runner {
         if self.leaving == Leaving::Asked {
             self.leaving = Leaving::No;
         }
-        self.say_first(FromRunner::Welcome(Welcome {
+        self.say(FromRunner::Welcome(Welcome {
             version: version.min(VERSION),
             runner: self.identity.clone(),
             pid: i32::try_from(std::process::id()).unwrap_or_default(),
@@ -144,47 +116,21 @@ impl Runner {
         true
     }
 
-    fn say_first(&mut self, message: FromRunner) {
-        let Some(link) = &mut self.link else { return };
-        link.phase = Phase::Greeted;
-        link.patience = None;
-        link.words = vec![message];
-    }
-
-    /// Has `message` sent at the end of this round, if a daemon listens.
+    /// Has `message` sent at the end of this round, if a daemon listens; the next one finds it in the tables.
     pub(super) fn say(&mut self, message: FromRunner) {
-        match &mut self.link {
-            Some(link) if link.phase == Phase::Greeted => link.words.push(message),
-            // The next daemon reads it from the table.
-            Some(_) | None => {}
+        if let Some(link) = self.link.as_mut().filter(|link| link.silent_until.is_none()) {
+            link.channel.say(message);
         }
     }
 
     /// Sends what was said; what the socket has no room for follows when it has.
     pub(super) fn tell(&mut self) {
         let Some(link) = &mut self.link else { return };
-        if link.words.is_empty() && link.outbox.is_empty() {
-            return;
+        let waited = link.channel.waits();
+        link.channel.flush();
+        if link.channel.waits() != waited {
+            let interest = if waited { Interest::Reading } else { Interest::Both };
+            self.events.change(&link.channel, LINK, interest);
         }
-        let idle = link.outbox.is_empty();
-        match link.send() {
-            Ok(sent) if sent == idle => {}
-            Ok(sent) => {
-                let events = if sent { EpollFlags::EPOLLIN } else { EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT };
-                // Cannot fail: the socket is in the epoll, and changing it needs no memory.
-                let _ = self.epoll.modify(&link.socket, &mut EpollEvent::new(events, LINK));
-            }
-            Err(_) => link.phase = Phase::Deaf,
-        }
-    }
-}
-
-impl Link {
-    /// Sends what there is room for; true once nothing waits.
-    fn send(&mut self) -> io::Result<bool> {
-        for words in std::mem::take(&mut self.words).chunks(BATCH) {
-            self.outbox.push(Packet::new(words, Vec::new())?);
-        }
-        self.outbox.flush(&self.socket)
     }
 }

@@ -11,9 +11,13 @@
 //!   asked to end by its stop signal and, after its grace, killed.
 //! - What detaches is found among the orphans that the kernel gives to this process (it is a subreaper), told
 //!   apart by its process group, by having been seen below its task when that was stopped, or by the
-//!   variables [`TASK_ID`](crate::wire::runner::TASK_ID) and its fellows, which the runner adds to every
-//!   environment. A process that left its group, cleared its environment and lost its parent before its task
-//!   was stopped stays out of sight: only a control group would hold it.
+//!   [`Mark`](crate::wire::runner::mark::Mark) that the runner puts on every environment. A process that left
+//!   its group, cleared its environment and lost its parent before its task was stopped stays out of sight:
+//!   only a control group would hold it.
+//! - It leaves when told to or by SIGTERM, and else stays, even without a daemon and with nothing to keep. A
+//!   daemon that was killed between a claim and its order has to meet the same runner again: that this one does
+//!   not know the attempt proves that it never started, where a new runner would make an interruption of it.
+//!   With nothing to do it sleeps, and nothing wakes it but a daemon, an orphan's end or a signal.
 //! - Nothing that a task does makes this process wait: its output is moved or thrown away, never held back. Only
 //!   a file system that hangs does (a program, a directory or the output on a dead network share).
 //!

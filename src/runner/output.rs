@@ -1,7 +1,7 @@
 //! The way of a task's output: from its pipe to its file, up to a cap.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::sys::fd;
 
@@ -12,71 +12,46 @@ const CHUNK: u64 = 64 * 1024;
 /// and on is not waited for.
 const DRAIN_BYTES: u64 = 1024 * 1024;
 
-/// What one step found.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Pumped {
-    More,
-    Empty,
-    Closed,
-}
-
 /// One attempt's output.
 #[derive(Debug)]
 pub(super) struct Output {
     open: Option<(OwnedFd, OwnedFd)>,
     room: u64,
-    refused: bool,
     pub(super) kept: u64,
     pub(super) dropped: u64,
 }
 
 impl Output {
     pub(super) fn new(pipe: OwnedFd, file: OwnedFd, cap: u64) -> Self {
-        Self { open: Some((pipe, file)), room: cap, refused: false, kept: 0, dropped: 0 }
+        Self { open: Some((pipe, file)), room: cap, kept: 0, dropped: 0 }
     }
 
-    /// Moves one chunk. Past the cap, or once the file refused (a full disk), it goes to `null` and is
-    /// counted: what is kept is the output's beginning, without holes.
-    pub(super) fn pump(&mut self, null: BorrowedFd<'_>) -> Pumped {
-        let Some((pipe, file)) = &self.open else { return Pumped::Closed };
-        let keeps = self.room > 0 && !self.refused;
-        let limit = if keeps { CHUNK.min(self.room) } else { CHUNK };
-        let moved = if keeps {
-            fd::splice(pipe, file, usize::try_from(limit).unwrap_or(usize::MAX))
-        } else {
-            fd::splice(pipe, null, usize::try_from(limit).unwrap_or(usize::MAX))
-        };
-        match moved.map(|count| u64::try_from(count).unwrap_or(0)) {
-            Ok(0) => self.close(),
-            Ok(count) if keeps => {
+    /// Moves one chunk; false where nothing more is there. Past the cap, or once the file refused (a full
+    /// disk), it goes to `null` and is counted: what is kept is the output's beginning, without holes.
+    pub(super) fn pump(&mut self, null: BorrowedFd<'_>) -> bool {
+        let Some((pipe, file)) = &self.open else { return false };
+        let keeps = self.room > 0;
+        let (to, limit) = if keeps { (file.as_fd(), CHUNK.min(self.room)) } else { (null, CHUNK) };
+        match fd::splice(pipe, to, limit) {
+            Ok(count @ 1..) if keeps => {
                 self.kept += count;
                 self.room -= count;
-                Pumped::More
             }
-            Ok(count) => {
-                self.dropped += count;
-                Pumped::More
-            }
+            Ok(count @ 1..) => self.dropped += count,
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                Pumped::Empty
+                return false;
             }
-            Err(_) if keeps => {
-                self.refused = true;
-                Pumped::More
-            }
-            Err(_) => self.close(),
+            Err(_) if keeps => self.room = 0,
+            // The end; a closed pipe leaves the events by itself.
+            Ok(0) | Err(_) => self.open = None,
         }
-    }
-
-    fn close(&mut self) -> Pumped {
-        self.open = None;
-        Pumped::Closed
+        self.open.is_some()
     }
 
     /// Takes what is in the pipe after the end, and closes it: who else holds the other end is a stranger.
     pub(super) fn finish(&mut self, null: BorrowedFd<'_>) {
         let last = self.kept + self.dropped + DRAIN_BYTES;
-        while self.kept + self.dropped < last && self.pump(null) == Pumped::More {}
+        while self.kept + self.dropped < last && self.pump(null) {}
         self.open = None;
     }
 }
@@ -85,7 +60,6 @@ impl Output {
 mod tests {
     use std::fs::{self, File};
     use std::io::Write;
-    use std::os::fd::AsFd;
 
     use super::*;
 

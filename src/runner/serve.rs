@@ -1,20 +1,16 @@
 //! The loop: waits for the daemon, for ends, for output and for the next deadline, all at once.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::{Duration, Instant};
-
-use nix::errno::Errno;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use std::time::Instant;
 
 use super::Error;
 use super::attempt::{Attempt, Serial};
 use super::leave::Leaving;
 use super::link::Link;
-use super::strays::Stray;
 use super::sweep::Sweeping;
-use crate::sys::fd;
+use crate::sys::events::Events;
+use crate::sys::fd::{self, OpenFiles};
 use crate::sys::process::{self, Starter};
 use crate::sys::procfs::{self, Orphans};
 use crate::sys::signal::{self, Signals};
@@ -34,21 +30,23 @@ pub(super) struct Runner {
     pub(super) boot: String,
     pub(super) daemon_uid: u32,
     pub(super) listener: OwnedFd,
-    pub(super) epoll: Epoll,
+    pub(super) events: Events,
     pub(super) signals: Signals,
     pub(super) starter: Starter,
     pub(super) null: OwnedFd,
-    pub(super) open_files: (u64, u64),
+    pub(super) open_files: OpenFiles,
     pub(super) link: Option<Link>,
     /// The identity of the daemon that spoke last.
     pub(super) instance: String,
-    pub(super) attempts: BTreeMap<Serial, Attempt>,
+    pub(super) attempts: HashMap<Serial, Attempt>,
     pub(super) next_serial: Serial,
     /// What ended and is not acknowledged.
     pub(super) ended: BTreeMap<Key, Ended>,
     pub(super) orphans: Orphans,
-    /// Orphans that have not been collected.
-    pub(super) strays: HashMap<i32, Stray>,
+    /// Orphans that are nobody's in the table, and when they were first seen.
+    pub(super) strangers: HashMap<i32, Instant>,
+    /// When to look again at orphans whose owner cannot be told yet.
+    pub(super) look_again_at: Option<Instant>,
     pub(super) sweeping: Option<Sweeping>,
     pub(super) leaving: Leaving,
     /// When the patience with what runs is over.
@@ -56,66 +54,56 @@ pub(super) struct Runner {
 }
 
 impl Runner {
-    /// Prepares the calling thread, which has to call [`Runner::run`] too. `open_files` are this process's limits,
-    /// the soft one as it was before it was raised.
-    pub(super) fn new(listener: OwnedFd, daemon_uid: u32, open_files: (u64, u64)) -> Result<Self, Error> {
+    /// Prepares the calling thread, which has to call [`Runner::run`] too. `open_files` are this process's limits
+    /// as they were before it raised them.
+    pub(super) fn new(listener: OwnedFd, daemon_uid: u32, open_files: OpenFiles) -> Result<Self, Error> {
         let prepare = |step| move |source| Error::Prepare { step, source };
         let blocked = signal::block_all().map_err(prepare("block signals"))?;
         let signals = Signals::new(&blocked, &[libc::SIGCHLD, libc::SIGTERM, libc::SIGINT]);
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC);
+        let signals = signals.map_err(prepare("take signals"))?;
         let identity = process::random::<16>().map_err(prepare("get random bytes"))?;
-        let runner = Self {
+        let events = Events::new().map_err(prepare("make an epoll"))?;
+        events.add(&listener, LISTENER).map_err(prepare("watch the socket"))?;
+        events.add(&signals, SIGNALS).map_err(prepare("watch for signals"))?;
+        Ok(Self {
             identity: identity.iter().map(|byte| format!("{byte:02x}")).collect(),
             boot: procfs::boot_id().map_err(prepare("read the boot id"))?,
             daemon_uid,
             listener,
-            epoll: epoll.map_err(|errno| prepare("make an epoll")(errno.into()))?,
-            signals: signals.map_err(prepare("take signals"))?,
+            events,
+            signals,
             starter: Starter::new(blocked).map_err(prepare("find out the clock's tick"))?,
             null: fd::null().map_err(prepare("open /dev/null"))?,
             open_files,
             link: None,
             instance: String::new(),
-            attempts: BTreeMap::new(),
+            attempts: HashMap::new(),
             next_serial: FIRST_SERIAL,
             ended: BTreeMap::new(),
             orphans: Orphans::open().map_err(prepare("read the list of orphans (CONFIG_PROC_CHILDREN)"))?,
-            strays: HashMap::new(),
+            strangers: HashMap::new(),
+            look_again_at: None,
             sweeping: None,
             leaving: Leaving::No,
             drain_at: None,
-        };
-        runner.watch(&runner.listener, LISTENER).map_err(prepare("watch the socket"))?;
-        runner.watch(&runner.signals, SIGNALS).map_err(prepare("watch for signals"))?;
-        Ok(runner)
-    }
-
-    pub(super) fn watch(&self, fd: impl AsFd, token: u64) -> io::Result<()> {
-        Ok(self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token))?)
+        })
     }
 
     /// Serves until it is time to leave.
     pub(super) fn run(mut self) -> Result<(), Error> {
-        let mut events = [EpollEvent::empty(); 64];
         while !self.may_leave(Instant::now()) {
-            let timeout = self.patience(Instant::now());
-            let count = match self.epoll.wait(&mut events, timeout) {
-                Ok(count) => count,
-                Err(Errno::EINTR) => 0,
-                Err(errno) => return Err(Error::Wait(errno.into())),
-            };
-            let mut signalled = false;
-            for event in events.iter().take(count) {
-                match event.data() {
+            let ready = self.events.wait(self.next_deadline()).map_err(Error::Wait)?;
+            for token in &ready {
+                match *token {
                     LISTENER => self.accept(),
                     LINK => self.hear(),
-                    // After the output: by then the pipes of what ended are usually empty and closed.
-                    SIGNALS => signalled = true,
+                    SIGNALS => {}
                     SWEEP => self.sweep_on(Instant::now()),
                     serial => self.pump(serial),
                 }
             }
-            if signalled {
+            // After the output: by then the pipes of what ended are usually empty and closed.
+            if ready.contains(&SIGNALS) {
                 self.take_signal();
             }
             self.meet_deadlines(Instant::now());
@@ -124,47 +112,47 @@ impl Runner {
         Ok(())
     }
 
-    /// How long nothing needs to be done: for ever, where nothing has a deadline.
-    fn patience(&self, now: Instant) -> EpollTimeout {
-        let last_words = match self.leaving {
-            Leaving::Terminated { by } => by,
-            Leaving::No | Leaving::Asked => None,
-        };
-        let sweep = self.sweeping.as_ref().map(|sweeping| sweeping.next_step_at);
-        let silence = self.link.as_ref().and_then(|link| link.patience);
+    /// Until when nothing needs to be done: for ever, where nothing has a deadline.
+    fn next_deadline(&self) -> Option<Instant> {
         let attempts = self.attempts.values().filter_map(Attempt::due);
-        let Some(next) = attempts.chain(sweep).chain(silence).chain(last_words).chain(self.drain_at).min() else {
-            return EpollTimeout::NONE;
-        };
-        // Rounded up, or the last millisecond would be spent asking again and again.
-        let wait = next.saturating_duration_since(now) + Duration::from_micros(999);
-        EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::MAX)
+        let own = [self.look_again_at, self.drain_at, self.silence_ends(), self.sweep_due(), self.leaving.deadline()];
+        attempts.chain(own.into_iter().flatten()).min()
     }
 
     fn meet_deadlines(&mut self, now: Instant) {
-        if self.link.as_ref().and_then(|link| link.patience).is_some_and(|at| at <= now) {
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if is_due(self.silence_ends()) {
             self.hang_up();
         }
-        if self.drain_at.take_if(|at| *at <= now).is_some() {
+        if is_due(self.drain_at) {
+            self.drain_at = None;
             self.drain();
         }
-        let due = self.attempts.iter().filter(|(_, attempt)| attempt.due().is_some_and(|at| at <= now));
-        for serial in due.map(|(serial, _)| *serial).collect::<Vec<_>>() {
-            self.press(serial, now);
+        if is_due(self.look_again_at) || self.attempts.values().any(|attempt| is_due(attempt.due())) {
+            self.settle(now);
         }
-        if self.sweeping.as_ref().is_some_and(|sweeping| sweeping.next_step_at <= now) {
+        if is_due(self.sweep_due()) {
             self.sweep_on(now);
         }
     }
 
-    /// The attempt of that name, if it runs. A walk: the table is no longer than what runs at once.
-    pub(super) fn find(&self, key: Key) -> Option<Serial> {
-        self.attempts.iter().find(|(_, attempt)| attempt.running.key == key).map(|(serial, _)| *serial)
+    fn silence_ends(&self) -> Option<Instant> {
+        self.link.as_ref().and_then(|link| link.silent_until)
     }
 
+    fn sweep_due(&self) -> Option<Instant> {
+        self.sweeping.as_ref().map(|sweeping| sweeping.next_step_at)
+    }
+
+    /// The attempt of that name, if it runs. A walk: the table is no longer than what runs at once.
+    pub(super) fn attempt(&mut self, key: Key) -> Option<&mut Attempt> {
+        self.attempts.values_mut().find(|attempt| attempt.running.key == key)
+    }
+
+    /// Moves some output; the rest follows when the loop comes round again.
     fn pump(&mut self, serial: Serial) {
-        let Some(attempt) = self.attempts.get_mut(&serial) else { return };
-        // The rest is taken when the loop comes round again; a closed pipe leaves the epoll by itself.
-        attempt.output.pump(self.null.as_fd());
+        if let Some(attempt) = self.attempts.get_mut(&serial) {
+            attempt.output.pump(self.null.as_fd());
+        }
     }
 }

@@ -2,92 +2,97 @@
 
 use std::time::{Duration, Instant};
 
-use super::attempt::{Serial, Stage};
-use super::serve::Runner;
-use super::strays::Stray;
+use super::attempt::{Attempt, Stage};
 use crate::sys::procfs::{self, Process};
-use crate::sys::{pidfd, signal};
+use crate::sys::{clock, pidfd, signal};
 use crate::wire::runner::Cause;
 
 /// How long after SIGKILL the next look follows; what hangs in the kernel then is given up.
-const AFTER_KILL: Duration = Duration::from_secs(5);
+pub(super) const AFTER_KILL: Duration = Duration::from_secs(5);
 
-impl Runner {
-    /// Asks all processes of an attempt to end, by `wanted`, and has them killed after `grace`. Asked again,
-    /// the shorter grace counts, and the first cause.
-    pub(super) fn stop(&mut self, serial: Serial, cause: Cause, wanted: i32, grace: Duration) {
-        let Some(attempt) = self.attempts.get_mut(&serial) else { return };
-        if attempt.end.is_none() && attempt.cause == Cause::Itself {
-            attempt.cause = cause;
+impl Attempt {
+    /// Asks all its processes to end, by `wanted`, and has them killed after the grace. Asked again, the
+    /// shorter grace counts, and the first cause.
+    pub(super) fn stop(&mut self, cause: Cause, wanted: i32, grace_ms: u64) {
+        if self.end.is_none() && self.cause == Cause::Itself {
+            self.cause = cause;
         }
-        let mut kill_at = Instant::now() + grace.min(Duration::from_secs(u64::from(u32::MAX)));
-        match attempt.stage {
+        let mut kill_at = clock::after(Instant::now(), grace_ms);
+        match self.stage {
             Stage::Killed { .. } => return,
             Stage::Stopping { kill_at: before, .. } => kill_at = kill_at.min(before),
             Stage::Running => {}
         }
-        if wanted == libc::SIGKILL || grace.is_zero() {
-            return self.kill(serial);
+        if wanted == libc::SIGKILL || grace_ms == 0 {
+            return self.kill();
         }
-        attempt.stage = Stage::Stopping { signal: wanted, kill_at };
-        // One that is stopped (SIGSTOP) takes no signal but this, and then the other that waits for it.
-        self.signal_all(serial, &[wanted, libc::SIGCONT]);
+        self.stage = Stage::Stopping { signal: wanted, kill_at };
+        self.signal_all();
     }
 
-    /// Stops an attempt by its own signal, with its own grace.
-    pub(super) fn stop_its_way(&mut self, serial: Serial, cause: Cause) {
-        let Some(attempt) = self.attempts.get_mut(&serial) else { return };
-        let (wanted, grace) = (attempt.stop_signal, attempt.grace);
-        self.stop(serial, cause, wanted, grace);
+    /// Stops it by its own signal, with its own grace.
+    pub(super) fn stop_its_way(&mut self, cause: Cause) {
+        self.stop(cause, self.stop_signal, self.grace_ms);
     }
 
-    /// Kills all processes of an attempt.
-    pub(super) fn kill(&mut self, serial: Serial) {
-        let give_up_at = Instant::now() + AFTER_KILL;
-        let Some(attempt) = self.attempts.get_mut(&serial) else { return };
-        attempt.stage = Stage::Killed { give_up_at };
-        self.signal_all(serial, &[libc::SIGKILL]);
+    /// Kills all its processes.
+    pub(super) fn kill(&mut self) {
+        self.stage = Stage::Killed { give_up_at: Instant::now() + AFTER_KILL };
+        self.signal_all();
     }
 
-    /// Tells an orphan that has just been found what its attempt's other processes were told.
-    pub(super) fn greet_stray(&mut self, serial: Serial, pid: i32) {
-        let Some(attempt) = self.attempts.get_mut(&serial) else { return };
-        match attempt.stage {
-            Stage::Running => {}
-            Stage::Stopping { signal: wanted, .. } => send_each(pid, &[wanted, libc::SIGCONT]),
-            Stage::Killed { .. } => send_each(pid, &[libc::SIGKILL]),
+    /// Does what its stage asks for by now.
+    pub(super) fn press(&mut self, now: Instant) {
+        let due = self.due().is_some_and(|at| at <= now);
+        match self.stage {
+            Stage::Running if due => self.stop_its_way(Cause::Timeout),
+            Stage::Running if self.end.is_some() && !self.strays.is_empty() => self.stop_its_way(Cause::Itself),
+            Stage::Stopping { .. } if due => self.kill(),
+            // What only its orphans hold up is over now; a main process is waited for.
+            Stage::Killed { .. } if due && self.end.is_none() => self.kill(),
+            Stage::Running | Stage::Stopping { .. } | Stage::Killed { .. } => {}
         }
     }
 
-    /// Signals the main process's group, the attempt's orphans, and all that is below either.
-    fn signal_all(&mut self, serial: Serial, signals: &[i32]) {
-        let strays = self.strays.iter().filter(|(_, stray)| **stray == Stray::Of(serial));
-        let strays: Vec<i32> = strays.map(|(pid, _)| *pid).collect();
-        let Some(attempt) = self.attempts.get_mut(&serial) else { return };
-        let main = attempt.main();
-        let below: Vec<Process> = main.iter().chain(&strays).flat_map(|root| procfs::descendants(*root)).collect();
+    /// Takes an orphan for its own, and tells it what its other processes were told.
+    pub(super) fn adopt(&mut self, pid: i32) {
+        self.strays.insert(pid);
+        for wanted in self.signals() {
+            // It may end at this very moment.
+            let _ = signal::send(pid, wanted);
+        }
+    }
+
+    /// What its processes are told at its stage.
+    fn signals(&self) -> Vec<i32> {
+        match self.stage {
+            Stage::Running => Vec::new(),
+            // One that is stopped (SIGSTOP) takes no signal but this, and then the other that waits for it.
+            Stage::Stopping { signal, .. } => vec![signal, libc::SIGCONT],
+            Stage::Killed { .. } => vec![libc::SIGKILL],
+        }
+    }
+
+    /// Signals the main process's group, its orphans, and all that is below either. That one of them has ended
+    /// meanwhile is no fault.
+    fn signal_all(&mut self) {
+        let main = self.main();
+        let roots = main.iter().chain(&self.strays);
+        let below: Vec<Process> = roots.flat_map(|root| procfs::descendants(*root)).collect();
         // When their parents die they become orphans: then they are known, whatever their environment says.
-        attempt.seen.extend(below.iter().map(|process| (process.pid, process.start_ticks)));
-        if let Some(main) = main {
-            for wanted in signals {
+        self.seen.extend(below.iter().map(|process| (process.pid, process.start_ticks)));
+        for wanted in self.signals() {
+            if let Some(main) = main {
                 // The main process may have moved itself into a group of another.
-                if signal::send_group(main, *wanted).is_err() {
-                    send_each(main, &[*wanted]);
-                }
+                let _ = signal::send_group(main, wanted).or_else(|_| signal::send(main, wanted));
             }
-        }
-        for stray in strays {
-            send_each(stray, signals);
-        }
-        for process in below.iter().filter(|process| Some(process.group) != main) {
-            if let Ok(held) = pidfd::hold(process.pid, process.start_ticks) {
-                signals.iter().for_each(|wanted| drop(pidfd::send_signal(&held, *wanted)));
+            for stray in &self.strays {
+                let _ = signal::send(*stray, wanted);
+            }
+            for process in below.iter().filter(|process| Some(process.group) != main) {
+                let held = pidfd::hold(process.pid, process.start_ticks);
+                let _ = held.and_then(|held| pidfd::send_signal(held, wanted));
             }
         }
     }
-}
-
-/// Signals a child that has not been collected. That it has ended meanwhile is no fault.
-fn send_each(child: i32, signals: &[i32]) {
-    signals.iter().for_each(|wanted| drop(signal::send(child, *wanted)));
 }

@@ -2,15 +2,14 @@
 
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::serve::{Runner, SWEEP};
-use crate::sys::pidfd;
+use super::stop::AFTER_KILL;
 use crate::sys::procfs::{self, Process, Snapshot};
-use crate::wire::runner::{FromRunner, INSTANCE, Sweep, TASK_ID};
-
-/// What SIGKILL does not end within this time hangs in the kernel and is reported as a survivor.
-const AFTER_KILL: Duration = Duration::from_secs(5);
+use crate::sys::{clock, pidfd};
+use crate::wire::runner::mark::Mark;
+use crate::wire::runner::{FromRunner, Sweep};
 
 /// A sweep under way.
 #[derive(Debug)]
@@ -26,7 +25,7 @@ impl Runner {
     pub(super) fn sweep(&mut self, mut sweep: Sweep) {
         let now = Instant::now();
         sweep.leftovers.extend(self.sweeping.take().into_iter().flat_map(|before| before.sweep.leftovers));
-        let next_step_at = now + Duration::from_millis(sweep.grace_ms.min(u64::from(u32::MAX)));
+        let next_step_at = clock::after(now, sweep.grace_ms);
         let mut sweeping = Sweeping { sweep, held: Vec::new(), killed: false, next_step_at };
         self.hold(&mut sweeping, &[libc::SIGTERM, libc::SIGCONT]);
         self.sweeping = Some(sweeping);
@@ -43,15 +42,13 @@ impl Runner {
         }
         let due = sweeping.next_step_at <= now;
         if sweeping.held.is_empty() || (due && sweeping.killed) {
+            // What SIGKILL does not end hangs in the kernel.
             let survivors = sweeping.held.iter().map(|(pid, _)| *pid).collect();
             let keys = sweeping.sweep.leftovers.iter().map(|left| left.key).collect();
             return self.say(FromRunner::Swept { keys, survivors });
         }
         if due {
-            for (_, process) in &sweeping.held {
-                // It may end at this very moment.
-                let _ = pidfd::send_signal(process, libc::SIGKILL);
-            }
+            sweeping.held.iter().for_each(|(_, process)| send(process, libc::SIGKILL));
             sweeping.killed = true;
             sweeping.next_step_at = now + AFTER_KILL;
         }
@@ -62,17 +59,15 @@ impl Runner {
     fn hold(&self, sweeping: &mut Sweeping, signals: &[i32]) {
         for process in self.leftovers(&sweeping.sweep) {
             let Ok(held) = pidfd::hold(process.pid, process.start_ticks) else { continue };
-            if self.watch(&held, SWEEP).is_err() {
-                continue;
+            if self.events.add(&held, SWEEP).is_ok() {
+                signals.iter().for_each(|wanted| send(&held, *wanted));
+                sweeping.held.push((process.pid, held));
             }
-            // It may end at this very moment.
-            signals.iter().for_each(|wanted| drop(pidfd::send_signal(&held, *wanted)));
-            sweeping.held.push((process.pid, held));
         }
     }
 
-    /// Processes that are named by number and start time, those in their groups, those that carry the
-    /// daemon's name in their environment, and all below; never this runner, its children or the daemon.
+    /// Processes that are named by number and start time, those in their groups, those that carry this
+    /// daemon's mark, and all below; never this runner, its children or the daemon.
     fn leftovers(&self, sweep: &Sweep) -> Vec<Process> {
         let all = Snapshot::take().unwrap_or_default();
         let processes = sweep.leftovers.iter().filter_map(|left| left.process);
@@ -80,25 +75,28 @@ impl Runner {
             processes.filter(|(pid, start)| all.holds(*pid, *start)).map(|(pid, _)| pid).collect();
         let me = i32::try_from(std::process::id()).unwrap_or_default();
         let spared: HashSet<i32> = self.link.iter().map(|link| link.peer.pid).chain([me, 1]).collect();
-        let left = |process: &&Process| {
+        let candidates = all.iter().filter(|process| !spared.contains(&process.pid));
+        let is_left = |process: &&Process| {
             named.contains(&process.pid) || named.contains(&process.group) || carries(process.pid, &self.instance)
         };
-        let candidates = all.iter().filter(|process| !spared.contains(&process.pid));
-        let marked: HashSet<i32> = candidates.clone().filter(left).map(|process| process.pid).collect();
+        let roots: HashSet<i32> = candidates.clone().filter(is_left).map(|process| process.pid).collect();
         let swept = |process: &&Process| {
             let line = || all.ancestry(process.pid);
-            !process.zombie && !line().any(|pid| pid == me) && line().any(|pid| marked.contains(&pid))
+            !process.zombie && !line().any(|pid| pid == me) && line().any(|pid| roots.contains(&pid))
         };
         candidates.filter(swept).copied().collect()
     }
 }
 
+fn send(process: &OwnedFd, signal: i32) {
+    // It may end at this very moment.
+    let _ = pidfd::send_signal(process, signal);
+}
+
 fn carries(pid: i32, instance: &str) -> bool {
     let me = nix::unistd::geteuid().as_raw();
     // Root reads every environment, and tasks of root may have become others.
-    if me != 0 && !procfs::owner(pid).is_ok_and(|owner| owner == me) {
-        return false;
-    }
-    let environment = procfs::environment(pid).unwrap_or_default();
-    procfs::variable(&environment, INSTANCE) == Some(instance) && procfs::variable(&environment, TASK_ID).is_some()
+    let readable = me == 0 || procfs::owner(pid).is_ok_and(|owner| owner == me);
+    let environment = || procfs::environment(pid).unwrap_or_default();
+    readable && Mark::of(&environment()).is_some_and(|mark| mark.instance == instance)
 }

@@ -22,12 +22,13 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 ///
 /// # Errors
 /// EAGAIN where the pipe is empty, ENOSPC and others of the file's.
-pub fn splice(pipe: impl AsFd, file: impl AsFd, limit: usize) -> io::Result<usize> {
+pub fn splice(pipe: impl AsFd, file: impl AsFd, limit: u64) -> io::Result<u64> {
     let (from, to) = (pipe.as_fd().as_raw_fd(), file.as_fd().as_raw_fd());
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let flags = libc::SPLICE_F_MOVE | libc::SPLICE_F_NONBLOCK;
     // SAFETY: both descriptors are open for the call; null offsets mean the descriptors' own.
     let moved = unsafe { libc::splice(from, std::ptr::null_mut(), to, std::ptr::null_mut(), limit, flags) };
-    Ok(usize::try_from(Errno::result(moved)?).unwrap_or(0))
+    Ok(u64::try_from(Errno::result(moved)?).unwrap_or(0))
 }
 
 /// /dev/null, for reading and writing, closed on exec.
@@ -84,16 +85,25 @@ pub fn close_all_on_exec() -> io::Result<()> {
     Ok(())
 }
 
-/// Raises this process's limit on open files as far as it may; returns the former soft limit and the hard one.
+/// The limits on a process's open files, as numbers; getrlimit(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenFiles {
+    /// What counts now. Programs that use select(2) rely on a low one.
+    pub soft: u64,
+    /// How far the process may raise it.
+    pub hard: u64,
+}
+
+/// Raises this process's limit on open files as far as it may; returns its limits from before.
 ///
 /// # Errors
 /// See setrlimit(2).
-pub fn raise_open_files() -> io::Result<(u64, u64)> {
+pub fn raise_open_files() -> io::Result<OpenFiles> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if soft < hard {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     }
-    Ok((soft, hard))
+    Ok(OpenFiles { soft, hard })
 }
 
 #[cfg(test)]

@@ -6,41 +6,20 @@
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 use std::ptr;
 
 use nix::errno::Errno;
 
+use super::fd::OpenFiles;
+use super::program::Program;
 use super::signal::Blocked;
 use super::{clock, procfs};
 
 /// The child's own stack: it calls a handful of system calls, no more.
 const STACK_BYTES: usize = 32 * 1024;
-
-/// What to execute, and as what.
-#[derive(Debug)]
-pub struct Program<'a> {
-    /// Paths to try in turn, as execvp(3) does along PATH; relative ones are relative to `directory`.
-    pub candidates: &'a [CString],
-    /// The arguments, the name first.
-    pub arguments: &'a [CString],
-    /// The whole environment, as NAME=value.
-    pub environment: &'a [CString],
-    /// Its working directory.
-    pub directory: &'a CStr,
-    /// Its file mode creation mask.
-    pub umask: u32,
-    /// Added to this process's nice value.
-    pub nice: i32,
-    /// Its resource limits.
-    pub limits: &'a [Limit],
-    /// Its standard input.
-    pub input: BorrowedFd<'a>,
-    /// Its standard output and its standard error.
-    pub output: BorrowedFd<'a>,
-}
 
 /// One resource limit; setrlimit(2).
 #[derive(Debug, Clone, Copy)]
@@ -78,10 +57,10 @@ impl Limit {
         Self { resource, values: libc::rlimit { rlim_cur: value, rlim_max: hard } }
     }
 
-    /// Sets the soft limit on open files alone.
+    /// Sets both limits on open files.
     #[must_use]
-    pub fn soft_open_files(soft: u64, hard: u64) -> Self {
-        Self { resource: libc::RLIMIT_NOFILE, values: libc::rlimit { rlim_cur: soft, rlim_max: hard } }
+    pub fn of_open_files(to: OpenFiles) -> Self {
+        Self { resource: libc::RLIMIT_NOFILE, values: libc::rlimit { rlim_cur: to.soft, rlim_max: to.hard } }
     }
 }
 
@@ -97,6 +76,8 @@ pub struct Started {
 /// What could not be done on the way to the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
+    /// Reading what is to be executed: it holds a NUL byte.
+    Strings,
     /// Making the process.
     Fork,
     /// Making its process group.
@@ -109,7 +90,9 @@ pub enum Step {
     Directory,
     /// Placing the standard descriptors.
     Descriptors,
-    /// Executing the program.
+    /// Finding the program.
+    Search,
+    /// Executing what was found; EISDIR for a directory, ENOENT where its interpreter or its loader is missing.
     Execute,
 }
 
@@ -121,19 +104,6 @@ pub struct StartError {
     pub step: Step,
     /// Why; errno(3).
     pub errno: i32,
-}
-
-/// The paths that `name` may mean, as execvp(3) has it: without a slash it is looked for along `path`.
-#[must_use]
-pub fn search(name: &[u8], path: &[u8]) -> Vec<Vec<u8>> {
-    if name.is_empty() || name.contains(&b'/') {
-        return vec![name.to_vec()];
-    }
-    let join = |directory: &[u8]| match directory {
-        b"" => [b"./", name].concat(),
-        _ => [directory, b"/", name].concat(),
-    };
-    path.split(|byte| *byte == b':').map(join).collect()
 }
 
 /// Starts programs from one thread that takes no signals.
@@ -148,6 +118,7 @@ pub struct Starter {
 /// What the child reads, and where it leaves word; both live in the parent, who waits.
 struct Plan<'a> {
     program: &'a Program<'a>,
+    directory: *const c_char,
     candidates: Vec<*const c_char>,
     arguments: Vec<*const c_char>,
     environment: Vec<*const c_char>,
@@ -173,11 +144,13 @@ impl Starter {
     /// # Errors
     /// The step that failed; nothing is left behind.
     pub fn start(&mut self, program: &Program<'_>) -> Result<Started, StartError> {
+        let strings = program.strings()?;
         let mut plan = Plan {
             program,
-            candidates: pointers(program.candidates),
-            arguments: pointers(program.arguments),
-            environment: pointers(program.environment),
+            directory: strings.directory.as_ptr(),
+            candidates: pointers(&strings.candidates),
+            arguments: pointers(&strings.arguments),
+            environment: pointers(&strings.environment),
             nice: self.nice.saturating_add(program.nice).clamp(-20, 19),
             failure: None,
         };
@@ -186,14 +159,14 @@ impl Starter {
         let top = self.stack.as_mut_ptr_range().end;
         let top = top.wrapping_sub(top.addr() % 16);
         // SAFETY: the child runs `run_child` on our stack buffer, which nobody else uses meanwhile, since
-        // CLONE_VFORK stops this thread until the child has executed or ended; `plan` outlives that.
+        // CLONE_VFORK stops this thread until the child has executed or ended; `plan` and `strings` outlive that.
         // No signal handler can run in the child: `Blocked` proves that this thread takes none.
         let pid = unsafe { libc::clone(run_child, top.cast(), flags, (&raw mut plan).cast()) };
         let pid = Errno::result(pid).map_err(|errno| StartError { step: Step::Fork, errno: errno as i32 })?;
         if let Some(failure) = plan.failure {
             // SAFETY: collects the child that has just ended; a null status is allowed.
             unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
-            return Err(failure);
+            return Err(program.explain(failure, &strings.candidates));
         }
         Ok(Started { pid, start_ticks: self.start_ticks(pid, before) })
     }
@@ -242,7 +215,7 @@ fn prepare(plan: &Plan<'_>) -> Result<(), Step> {
             ok(libc::setpriority(libc::PRIO_PROCESS, 0, plan.nice), Step::Nice)?;
         }
         libc::umask(program.umask);
-        ok(libc::chdir(program.directory.as_ptr()), Step::Directory)?;
+        ok(libc::chdir(plan.directory), Step::Directory)?;
         for (from, to) in [(&program.input, 0), (&program.output, 1), (&program.output, 2)] {
             ok(libc::dup2(from.as_raw_fd(), to), Step::Descriptors)?;
         }
@@ -353,15 +326,20 @@ pub fn random<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
 }
 
 /// Executes `command` as a daemon: in a session of its own, a child of init or of the nearest subreaper,
-/// with `input` as standard input and /dev/null as output. Returns once it executes.
+/// with `input` as standard input, /dev/null as output, and with `open_files` as its limits where they are
+/// given. Returns once it executes.
 ///
 /// # Errors
 /// Where the program cannot be executed.
-pub fn launch(mut command: std::process::Command, input: OwnedFd) -> io::Result<()> {
+pub fn launch(mut command: std::process::Command, input: OwnedFd, open_files: Option<OpenFiles>) -> io::Result<()> {
+    let limit = open_files.map(Limit::of_open_files);
     command.stdin(Stdio::from(input)).stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/");
-    // SAFETY: between fork and exec it calls nothing but async-signal-safe functions: setsid, fork, _exit.
+    // SAFETY: between fork and exec it calls nothing but async-signal-safe functions: setrlimit, setsid, fork, _exit.
     unsafe {
-        command.pre_exec(|| {
+        command.pre_exec(move || {
+            if let Some(limit) = limit {
+                Errno::result(libc::setrlimit(limit.resource, &raw const limit.values))?;
+            }
             Errno::result(libc::setsid())?;
             match Errno::result(libc::fork())? {
                 0 => Ok(()),

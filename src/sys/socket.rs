@@ -7,8 +7,8 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::PeerCredentials;
 use nix::sys::socket::{
-    AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, accept4, bind,
-    connect as connect_to, getsockopt, listen as listen_on, sendmsg, socket, socketpair,
+    AddressFamily, Backlog, ControlMessage, MsgFlags, Shutdown, SockFlag, SockType, UnixAddr, accept4, bind,
+    connect as connect_to, getsockopt, listen as listen_on, sendmsg, shutdown, socket, socketpair,
 };
 
 /// How many descriptors one message carries at most.
@@ -100,6 +100,12 @@ pub fn send(socket: impl AsFd, bytes: &[u8], descriptors: &[OwnedFd]) -> io::Res
         Err(Errno::ETOOMANYREFS) => Err(io::ErrorKind::WouldBlock.into()),
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// Says no more: once the other side has received what was sent before, it finds the end.
+pub fn end_writing(socket: impl AsFd) {
+    // Fails where the other side is gone, who then needs no telling.
+    let _ = shutdown(socket.as_fd().as_raw_fd(), Shutdown::Write);
 }
 
 /// Receives one message, without waiting.

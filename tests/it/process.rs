@@ -1,7 +1,7 @@
 //! Promises D3, D4, D6, D9, T9, C2: the daemon as a process.
 
 use std::fs;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::support::{Daemon, eventually, within};
@@ -66,6 +66,23 @@ fn d6_a_second_term_stops_now() {
     daemon.signal(15);
     within(Duration::from_secs(20), "it leaves", || daemon.log().contains("now").then_some(()));
     daemon.reap();
+}
+
+#[test]
+fn a_task_has_the_limit_on_open_files_that_the_daemon_was_started_with() {
+    let mut daemon = Daemon::unstarted("");
+    let mut command = Command::new("sh");
+    let script = "ulimit -Sn 345 && exec \"$0\" start --foreground";
+    daemon.point(command.args(["-c", script, env!("CARGO_BIN_EXE_taskdaemon")]));
+    daemon.spawn_by(command);
+    daemon.wait_ready();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.pid())).unwrap();
+    let files: Vec<&str> =
+        limits.lines().find(|line| line.starts_with("Max open files")).unwrap().split("  ").collect();
+    let files: Vec<&str> = files.iter().map(|word| word.trim()).filter(|word| !word.is_empty()).collect();
+    assert_eq!(files[1], files[2], "the daemon raised its own: {limits}");
+    let words = daemon.ok(&["submit", "--follow", "--", "sh", "-c", "ulimit -Sn; ulimit -Hn"]);
+    assert_eq!(words.lines().rev().take(2).collect::<Vec<_>>(), [files[2], "345"]);
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub(crate) struct SourceFile {
     tokens: TokenStream,
     /// How many lines it has.
     pub(crate) lines: usize,
+    /// The numbers of the lines that are neither blank nor a comment.
+    code: Vec<usize>,
 }
 
 /// A path such as `crate::task::Id`, from the crate's root and with `super` resolved.
@@ -57,7 +59,9 @@ impl SourceFile {
             Ok(tokens) => tokens,
             Err(error) => panic!("{path} is not Rust: {error}"),
         };
-        Self { path: path.to_owned(), module: module_of(path), tokens, lines: text.lines().count() }
+        let is_code = |line: &str| !line.trim().is_empty() && !line.trim().starts_with("//");
+        let code = (1..).zip(text.lines()).filter(|(_, line)| is_code(line)).map(|(number, _)| number).collect();
+        Self { path: path.to_owned(), module: module_of(path), tokens, lines: text.lines().count(), code }
     }
 
     /// The room of the house that it belongs to; the crate's root belongs to none.
@@ -82,11 +86,10 @@ impl SourceFile {
         found
     }
 
-    /// How many lines it has without its tests.
-    pub(crate) fn program_lines(&self) -> usize {
+    /// How many lines of code it has: no blank ones, no comments, no tests.
+    pub(crate) fn code_lines(&self) -> usize {
         let items = test_items(&list(self.tokens.clone()));
-        let in_tests: usize = items.iter().map(|item| item.lines.clone().count()).sum();
-        self.lines.saturating_sub(in_tests)
+        self.code.iter().filter(|line| !items.iter().any(|item| item.lines.contains(line))).count()
     }
 
     /// The modules that it declares for tests alone: `#[cfg(test)] mod tests;`.

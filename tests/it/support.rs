@@ -86,14 +86,18 @@ impl Daemon {
     /// The binary with these arguments, pointed at this daemon.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_taskdaemon"));
+        self.point(command.args(arguments));
         command
-            .args(arguments)
+    }
+
+    /// Points `command` at this daemon.
+    pub(crate) fn point(&self, command: &mut Command) {
+        command
             .env("TASKDAEMON_CONFIG", self.path("config.yml"))
             .env("TASKDAEMON_STATE_DIRECTORY", self.state())
             .env("TASKDAEMON_RUNTIME_DIRECTORY", self.path("run"))
             .env_remove("TASKDAEMON_SOCKET")
             .current_dir(self.directory.path());
-        command
     }
 
     /// Starts the daemon in the foreground and waits until it answers.
@@ -104,8 +108,13 @@ impl Daemon {
 
     /// Starts the daemon in the foreground.
     pub(crate) fn spawn(&mut self) {
+        let command = self.command(&["start", "--foreground"]);
+        self.spawn_by(command);
+    }
+
+    /// Starts the daemon in the foreground by a command of the test's own.
+    pub(crate) fn spawn_by(&mut self, mut command: Command) {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("the log opens");
-        let mut command = self.command(&["start", "--foreground"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.child = Some(command.spawn().expect("the daemon starts"));
     }

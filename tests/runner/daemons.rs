@@ -47,6 +47,18 @@ fn the_next_daemon_gets_what_runs_and_what_ended_meanwhile() {
 }
 
 #[test]
+fn a_runner_without_a_daemon_and_tasks_waits_for_the_next_daemon() {
+    let host = Host::new();
+    let mut first = host.unlinked_daemon();
+    let runner = first.link().runner;
+    drop(first);
+    let stat = format!("/proc/{}/stat", host.runner.id());
+    eventually("sleep", || std::fs::read_to_string(&stat).unwrap().contains(") S "));
+    let second = host.unlinked_daemon().link();
+    assert_eq!((second.runner, second.known), (runner, Vec::new()));
+}
+
+#[test]
 fn what_a_dead_daemon_had_sent_is_done_before_the_next_one_is_welcomed() {
     for round in 0..20 {
         let host = Host::new();
@@ -186,6 +198,7 @@ fn a_launched_runner_outlives_its_daemon_and_a_dead_one_is_replaced() {
     let launcher = || Launcher {
         socket: socket.clone(),
         command: Some((env!("CARGO_BIN_EXE_taskdaemon").into(), vec!["runner".into()])),
+        open_files: None,
     };
     let mut first = Daemon::new(directory.path(), "launched", Box::new(launcher()));
     let runner = first.link().runner;
@@ -211,7 +224,7 @@ fn a_launched_runner_outlives_its_daemon_and_a_dead_one_is_replaced() {
 fn a_runner_that_cannot_be_launched_is_told() {
     let directory = tempfile::tempdir().unwrap();
     let command = Some(("/no/such/program".into(), Vec::new()));
-    let launcher = Launcher { socket: directory.path().join("runner.sock"), command };
+    let launcher = Launcher { socket: directory.path().join("runner.sock"), command, open_files: None };
     let daemon = Daemon::new(directory.path(), "none", Box::new(launcher));
     let reason = daemon.wait("loss", |report| match report {
         Report::Lost { reason } => Some(reason),

@@ -7,26 +7,25 @@ use super::*;
 use crate::sys::{fd, signal};
 
 struct Case {
-    candidates: Vec<CString>,
-    arguments: Vec<CString>,
-    directory: CString,
+    arguments: Vec<Vec<u8>>,
+    path: &'static str,
+    directory: &'static str,
     limits: Vec<Limit>,
 }
 
 impl Case {
     fn sh(script: &str) -> Self {
-        let arguments = ["sh", "-c", script].map(|text| CString::new(text).unwrap()).to_vec();
-        Self { candidates: vec![c"/bin/sh".into()], arguments, directory: c"/".into(), limits: Vec::new() }
+        let arguments = ["sh", "-c", script].map(Vec::from).to_vec();
+        Self { arguments, path: "/bin", directory: "/", limits: Vec::new() }
     }
 
     fn run(&self) -> (Result<Started, StartError>, String) {
         let (reader, writer) = fd::pipe().unwrap();
         let input = fd::null().unwrap();
         let program = Program {
-            candidates: &self.candidates,
             arguments: &self.arguments,
-            environment: &[c"A=b".into()],
-            directory: &self.directory,
+            environment: &["A=b".into(), format!("PATH={}", self.path).into()],
+            directory: self.directory.as_bytes(),
             umask: 0o27,
             nice: 3,
             limits: &self.limits,
@@ -48,7 +47,7 @@ impl Case {
 #[test]
 fn a_program_gets_what_was_asked_for() {
     let mut case = Case::sh("pwd; umask; nice; ulimit -n; echo $A; ps -o pgid= -p $$ | tr -d ' '");
-    case.directory = c"/usr".into();
+    case.directory = "/usr";
     case.limits = vec![Limit::new(Resource::OpenFiles, 77)];
     let (started, text) = case.run();
     let words: Vec<&str> = text.split_whitespace().collect();
@@ -59,21 +58,12 @@ fn a_program_gets_what_was_asked_for() {
 }
 
 #[test]
-fn a_name_is_looked_for_along_the_path() {
-    assert_eq!(search(b"ls", b"/a:/b"), [b"/a/ls", b"/b/ls"]);
-    assert_eq!(search(b"ls", b""), [b"./ls"]);
-    assert_eq!(search(b"./ls", b"/a:/b"), [b"./ls"]);
-    assert_eq!(search(b"", b"/a"), [b""]);
-}
-
-#[test]
 fn the_start_time_is_that_of_proc() {
     let (reader, writer) = fd::pipe().unwrap();
     let program = Program {
-        candidates: &[c"/bin/cat".into()],
-        arguments: &[c"cat".into()],
+        arguments: &["cat".into()],
         environment: &[],
-        directory: c"/",
+        directory: b"/",
         umask: 0,
         nice: 0,
         limits: &[],
@@ -96,12 +86,22 @@ fn the_start_time_is_that_of_proc() {
 fn the_step_that_failed_is_told() {
     let failed = |case: &Case| case.run().0.unwrap_err();
     let mut case = Case::sh("");
-    case.candidates = vec![c"/no/such".into(), c"/etc/passwd".into(), c"/bin/no-such".into()];
-    assert_eq!(failed(&case), StartError { step: Step::Execute, errno: libc::EACCES });
-    case.candidates = vec![c"/no/such".into()];
-    assert_eq!(failed(&case), StartError { step: Step::Execute, errno: libc::ENOENT });
-    case.directory = c"/no/such".into();
-    assert_eq!(failed(&case), StartError { step: Step::Directory, errno: libc::ENOENT });
+    let mut told = |command: &str, path| {
+        case.arguments = vec![command.into()];
+        case.path = path;
+        let error = failed(&case);
+        (error.step, error.errno)
+    };
+    assert_eq!(told("passwd", "/no/such:/etc:/"), (Step::Execute, libc::EACCES));
+    assert_eq!(told("no-such", "/no/such:/etc:/bin"), (Step::Search, libc::ENOENT));
+    assert_eq!(told("/etc", ""), (Step::Execute, libc::EISDIR));
+    assert_eq!(told("/no\0such", ""), (Step::Strings, libc::EINVAL));
+    case.directory = "/no/such";
+    assert_eq!(
+        failed(&Case { arguments: vec!["sh".into()], ..case }),
+        StartError { step: Step::Directory, errno: libc::ENOENT }
+    );
+    let mut case = Case::sh("");
     case.limits = vec![Limit { resource: libc::RLIMIT_CPU, values: libc::rlimit { rlim_cur: 2, rlim_max: 1 } }];
     assert_eq!(failed(&case), StartError { step: Step::Limit, errno: libc::EINVAL });
 }

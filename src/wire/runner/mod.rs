@@ -1,12 +1,16 @@
 //! The words between the daemon and the runner.
 //!
-//! [`ToRunner`] goes down, [`FromRunner`] comes up, [`packet`] puts them on the socket. The daemon speaks
+//! [`ToRunner`] goes down, [`FromRunner`] comes up, [`packet`] puts them on the socket, a [`channel`] holds
+//! what waits there; a [`mark`] tells whose a process is. The daemon speaks
 //! first: [`ToRunner::Hello`]; the runner answers [`FromRunner::Welcome`] with all it has. New messages and
 //! new variants go to the end of their enum, so that a newer side can leave them out when the `Hello` names
 //! an older version.
 //!
 //! Plain data. It must not know what a task is for, and not how either side keeps it.
 
+pub mod channel;
+mod kernel;
+pub mod mark;
 pub mod packet;
 
 use serde::{Deserialize, Serialize};
@@ -16,13 +20,6 @@ pub const VERSION: u16 = 1;
 
 /// The oldest version that this program still understands.
 pub const OLDEST: u16 = 1;
-
-/// Environment variables that the runner sets for each attempt and by which it knows what detached from it.
-pub const TASK_ID: &str = "TASKDAEMON_TASK_ID";
-/// See [`TASK_ID`].
-pub const ATTEMPT: &str = "TASKDAEMON_ATTEMPT";
-/// See [`TASK_ID`].
-pub const INSTANCE: &str = "TASKDAEMON_INSTANCE";
 
 /// One execution of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -84,7 +81,7 @@ pub struct Spawn {
     pub arguments: Vec<Vec<u8>>,
     /// The absolute working directory.
     pub directory: Vec<u8>,
-    /// The environment, name and value; the runner adds [`TASK_ID`], [`ATTEMPT`] and [`INSTANCE`].
+    /// The environment, name and value; the runner adds its [`Mark`](mark::Mark).
     pub environment: Vec<(Vec<u8>, Vec<u8>)>,
     /// The file mode creation mask.
     pub umask: u32,
@@ -122,7 +119,7 @@ pub struct Limits {
 /// What a dead runner may have left behind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sweep {
-    /// The attempts that it ran. Whatever else carries the daemon's identity in [`INSTANCE`] is ended too.
+    /// The attempts that it ran. Whatever else carries this daemon's [`Mark`](mark::Mark) is ended too.
     pub leftovers: Vec<Leftover>,
     /// How long after SIGTERM SIGKILL follows, in milliseconds.
     pub grace_ms: u64,
@@ -211,6 +208,15 @@ pub struct Ended {
     pub output_bytes: u64,
     /// Output thrown away past the cap or for want of space, in bytes.
     pub dropped_bytes: u64,
+}
+
+impl Ended {
+    /// An end by itself, without usage or output.
+    #[must_use]
+    pub fn new(key: Key, end: End, started_at_us: i64, ended_at_us: i64) -> Self {
+        let (cause, usage) = (Cause::Itself, Usage::default());
+        Self { key, end, cause, started_at_us, ended_at_us, usage, output_bytes: 0, dropped_bytes: 0 }
+    }
 }
 
 /// How a main process ended.
