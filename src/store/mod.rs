@@ -58,7 +58,7 @@ pub trait Store: Send {
     /// Forgets everything since [`Store::begin`].
     fn rollback(&mut self);
 
-    /// Free bytes on the file system that holds the state.
+    /// Free bytes on the file system that holds the state, less what is written but not yet in its place.
     fn free_bytes(&self) -> Result<u64>;
 
     /// Writes a new task with its spec, standard input and open dependencies; returns its ID.

@@ -54,10 +54,13 @@ impl Store for SqliteStore {
 
     fn free_bytes(&self) -> Result<u64> {
         let Some(path) = &self.path else { return Ok(u64::MAX) };
-        match nix::sys::statvfs::statvfs(path) {
-            Ok(about) => Ok(about.blocks_available().saturating_mul(about.fragment_size())),
-            Err(fault) => Err(recover::file_error("look at the file system of", path, fault.into())),
-        }
+        let free = match nix::sys::statvfs::statvfs(path) {
+            Ok(about) => about.blocks_available().saturating_mul(about.fragment_size()),
+            Err(fault) => return Err(recover::file_error("look at the file system of", path, fault.into())),
+        };
+        // What stands in the log is yet to be moved into the file, which grows by as much.
+        let log = std::fs::metadata(recover::beside(path, "-wal")).map_or(0, |about| about.len());
+        Ok(free.saturating_sub(log))
     }
 
     fn insert_task(&mut self, task: &NewTask<'_>) -> Result<TaskId> {

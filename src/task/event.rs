@@ -73,7 +73,7 @@ pub enum EventKind {
     },
     /// An ended task was put back by hand.
     Retried {
-        /// Queued or scheduled.
+        /// Queued, or waiting where it still depends on others.
         state: State,
     },
     /// A task and its output were removed.
