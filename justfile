@@ -19,6 +19,14 @@ setup:
 quickstart:
     scripts/quickstart
 
+# Measures what users feel, as ratios.
+bench *options:
+    scripts/bench {{options}}
+
+# Draws the README's picture from a run of the quickstart.
+picture:
+    script -qec scripts/quickstart /dev/null | scripts/picture submit list cancel wait logs stop > docs/terminal.svg
+
 # Formats the source.
 fmt:
     cargo fmt --all

@@ -60,8 +60,10 @@ fn identity(lines: &mut Lines, task: &TaskDetail, clock: &Clock) {
     let summary = &task.summary;
     let moment = |time: Time| human::moment(time.0, clock.now, &clock.zone);
     lines.add("Task", summary.id.to_string());
+    let state = summary.state.to_string();
     let how = summary.outcome.as_ref().filter(|_| summary.state.is_ended()).map(outcome);
-    lines.add("State", how.map_or_else(|| summary.state.to_string(), |how| format!("{}: {how}", summary.state)));
+    let how = how.filter(|how| *how != state);
+    lines.add("State", how.map_or_else(|| state.clone(), |how| format!("{state}: {how}")));
     lines.maybe("Reason", summary.reason.as_ref());
     lines.add("Command", quote::command(&summary.command));
     lines.add("Directory", quote::word(&task.directory));
@@ -148,7 +150,9 @@ fn attempt(attempt: &AttemptDocument, clock: &Clock) -> String {
                 human::span(end.since(started.0))
             ));
         }
-        None => said.push("never started".to_owned()),
+        // Why it did not start says so by itself.
+        None if attempt.outcome.is_some() => {}
+        None => said.push("not started yet".to_owned()),
     }
     let cost = &attempt.cost;
     if attempt.outcome.is_some() && attempt.started_at.is_some() {

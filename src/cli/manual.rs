@@ -9,6 +9,10 @@ use clap_mangen::Man;
 
 use super::args::Arguments;
 
+/// What the pages are dated: the last change of the command line. Not the day of the build, so that the same source
+/// gives the same page.
+const DATE: &str = "2026-11-20";
+
 /// The program's commands with all that is below them; `help` needs no page.
 pub(super) fn commands() -> Command {
     let mut command = Arguments::command().disable_help_subcommand(true);
@@ -20,16 +24,17 @@ pub(super) fn commands() -> Command {
 pub(super) fn page(command: &Command, out: &mut dyn Write) -> io::Result<()> {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name());
     let man = Man::new(command.clone());
-    // Without a date, so that the same source gives the same page.
     let version = env!("CARGO_PKG_VERSION");
-    writeln!(out, ".TH {} 1 \"\" \"taskdaemon {version}\" \"User Commands\"", escaped(&name.to_uppercase()))?;
-    man.render_name_section(out)?;
-    man.render_synopsis_section(out)?;
-    man.render_description_section(out)?;
-    man.render_options_section(out)?;
+    writeln!(out, ".TH {} 1 {DATE} \"taskdaemon {version}\" \"User Commands\"", escaped(&name.to_uppercase()))?;
+    let mut generated = Vec::new();
+    man.render_name_section(&mut generated)?;
+    man.render_synopsis_section(&mut generated)?;
+    man.render_description_section(&mut generated)?;
+    man.render_options_section(&mut generated)?;
     if command.has_subcommands() {
-        man.render_subcommands_section(out)?;
+        man.render_subcommands_section(&mut generated)?;
     }
+    out.write_all(tidied(&String::from_utf8_lossy(&generated)).as_bytes())?;
     if let Some(more) = command.get_after_help() {
         out.write_all(sections(&more.to_string()).as_bytes())?;
     }
@@ -46,6 +51,13 @@ pub(super) fn pages(command: &Command, directory: &Path) -> io::Result<()> {
     page(command, &mut text)?;
     fs::write(directory.join(format!("{name}.1")), text)?;
     command.get_subcommands().filter(|below| !below.is_hide_set()).try_for_each(|below| pages(below, directory))
+}
+
+/// The generated sections without what mandoc(1) warns of: blanks at the end of a line, and breaks around a blank line,
+/// which is a break already.
+fn tidied(roff: &str) -> String {
+    let lines: String = roff.lines().flat_map(|line| [line.trim_end(), "\n"]).collect();
+    lines.replace(".br\n\n.br\n", "\n")
 }
 
 /// The text below the options as sections: `Heading:` begins one, what is indented stands as it is, and prose that
@@ -101,6 +113,11 @@ mod tests {
         let text = "Examples:\n  a -b 'c'\n\nSome prose.\nMore.";
         let expected = ".SH \"EXAMPLES\"\n.nf\na \\-b \\(aqc\\(aq\n.fi\n.SH NOTES\nSome prose.\nMore.\n";
         assert_eq!(sections(text), expected);
+    }
+
+    #[test]
+    fn a_blank_line_is_break_enough() {
+        assert_eq!(tidied("When \n.br\n\n.br\nvalues\n"), "When\n\nvalues\n");
     }
 
     #[test]

@@ -63,6 +63,8 @@ struct State {
     adopted: u64,
     outbox: Outbox,
     closing: bool,
+    /// Whether the runner was told to leave: its end is no reason to look for another.
+    leaving: bool,
 }
 
 impl Shared {
@@ -197,6 +199,9 @@ impl Executor for RunnerLink {
     }
 
     fn leave(&mut self) {
+        let mut state = self.shared.state();
+        state.leaving = state.passes();
+        drop(state);
         self.tell(ToRunner::Leave);
     }
 
@@ -252,6 +257,9 @@ impl Listener {
             match over {
                 Over::Closing => return,
                 Over::Lost(reason) => (self.sink)(Report::Lost { reason }),
+            }
+            if self.shared.state().leaving {
+                return;
             }
             pause = if linked { FIRST_PAUSE } else { (pause * 2).min(LAST_PAUSE) };
             if self.sleep(pause) {

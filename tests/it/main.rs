@@ -9,6 +9,7 @@ mod house_rules;
 mod layers;
 mod process;
 mod queues;
+mod readme;
 mod recover;
 mod source;
 mod support;

@@ -15,8 +15,9 @@ Examples:
   taskdaemon list --since 1h --state failed
   taskdaemon list --json | jq '.[].id'
 
-On a terminal it prints a table for people, 50 tasks unless --limit says otherwise. Elsewhere it prints
-one line for each task, with these columns, separated by tabs, in this order, in every version 1.x:
+On a terminal it prints a table for people, 50 tasks unless --limit says otherwise. Elsewhere it
+prints one line for each task, with these columns, separated by tabs, in this order, in every
+version 1.x:
   ID STATE QUEUE PRIORITY ATTEMPTS EXIT SUBMITTED LABEL COMMAND
 EXIT is the exit status as `wait` would give it, SUBMITTED is RFC 3339 in UTC, COMMAND is quoted for a \
 shell; what is not there is `-`. Newest first; --oldest-first turns it round.";
