@@ -6,10 +6,14 @@ use super::link::Link;
 use super::{Command, Engine, Envelope, Message, Refusal, Settings};
 use crate::executor::{Executor, Report};
 use crate::store::{self, Store};
+use crate::sys::memory;
 use crate::task::{State, Timestamp};
 
 /// Messages that one beat takes up at most.
 const MESSAGES_PER_BEAT: usize = 1024;
+
+/// Events after which the engine rests when it can: a few tasks leave nothing worth giving back.
+const BUSY_EVENTS: usize = 4096;
 
 /// Submissions after which a beat takes up no further message, so that a reply is never far.
 const SUBMISSIONS_PER_BEAT: usize = 10_000;
@@ -75,6 +79,20 @@ impl<S: Store, E: Executor> Engine<S, E> {
         let timers =
             [self.memory.next_due, self.next_recurrence(), self.next_probe(), self.next_note(), self.retain_at];
         timers.into_iter().flatten().min()
+    }
+
+    /// Whether there is memory to give back once nothing has arrived for a while.
+    #[must_use]
+    pub fn is_tired(&self) -> bool {
+        self.busy >= BUSY_EVENTS
+    }
+
+    /// Gives back memory that only a busy time needed.
+    pub fn rest(&mut self) {
+        self.busy = 0;
+        self.inbox.shrink_to_fit();
+        self.store.rest();
+        memory::trim();
     }
 
     /// What needs no commit is done at once, so that no failure of one makes it fail: reads, from what is
@@ -204,6 +222,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
         for (reply, answer) in outbox.answers {
             reply(answer);
         }
+        self.busy = self.busy.saturating_add(outbox.events.len());
         if !outbox.events.is_empty() {
             (self.feed)(&outbox.events);
         }

@@ -82,6 +82,8 @@ pub struct Engine<S, E> {
     free: Option<u64>,
     /// When old tasks are next looked for; `None` while there are none.
     retain_at: Option<Timestamp>,
+    /// Events since the engine last rested.
+    busy: usize,
     /// The last beat's moment.
     clock: Timestamp,
     since: Timestamp,
@@ -122,6 +124,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
             more: false,
             free: None,
             retain_at: Some(now),
+            busy: 0,
             clock: now,
             since: now,
             left: false,

@@ -61,6 +61,9 @@ pub trait Store: Send {
     /// Free bytes on the file system that holds the state, less what is written but not yet in its place.
     fn free_bytes(&self) -> Result<u64>;
 
+    /// Gives back memory that only a busy time needed; between transactions.
+    fn rest(&mut self);
+
     /// Writes a new task with its spec, standard input and open dependencies; returns its ID.
     fn insert_task(&mut self, task: &NewTask<'_>) -> Result<TaskId>;
 

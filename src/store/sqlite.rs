@@ -63,6 +63,11 @@ impl Store for SqliteStore {
         Ok(free.saturating_sub(log))
     }
 
+    fn rest(&mut self) {
+        // What stays in memory for want of an answer is given back another time.
+        let _ = self.db.execute(sql::SHRINK_MEMORY, ());
+    }
+
     fn insert_task(&mut self, task: &NewTask<'_>) -> Result<TaskId> {
         tasks::insert(self, task)
     }

@@ -27,6 +27,15 @@ pub fn forget_start() -> io::Result<()> {
     Ok(())
 }
 
+/// Gives what was allocated and freed back to the kernel; malloc_trim(3).
+pub fn trim() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes the allocator's own locks and touches nothing that is in use.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -138,6 +138,10 @@ impl Store for FaultyStore {
         Ok(())
     }
 
+    fn rest(&mut self) {
+        look(&self.disk, Store::rest);
+    }
+
     fn rollback(&mut self) {
         look(&self.disk, Store::rollback);
         self.faults.writing.store(false, Ordering::Relaxed);
