@@ -22,6 +22,24 @@ const DOCUMENTS: &[&str] = &["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", 
 /// Verbs that are nothing without a second one.
 const NOUNS: &[&str] = &["queue", "schedule", "config"];
 
+/// Shells, how each is started without what its user set up, and a script that prints what completes `sub`. Zsh
+/// completes on a terminal only: there it has to load.
+const SHELLS: &[(&str, &str, &str)] = &[
+    (
+        "bash",
+        "--norc",
+        "source <(taskdaemon completions bash); COMP_WORDS=(taskdaemon sub) COMP_CWORD=1; complete -p taskdaemon >&2
+        _taskdaemon taskdaemon sub taskdaemon; printf '%s\\n' \"${COMPREPLY[@]}\"",
+    ),
+    (
+        "zsh",
+        "-f",
+        "autoload -U compinit && compinit -D -u && taskdaemon completions zsh >_taskdaemon && zsh -n _taskdaemon &&
+        source ./_taskdaemon && whence -w _taskdaemon >&2 && echo submit",
+    ),
+    ("fish", "--no-config", "taskdaemon completions fish | source; complete -C 'taskdaemon sub'"),
+];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fence {
     /// A shell runs it beside a daemon; it must succeed.
@@ -89,7 +107,7 @@ fn shell(daemon: &Daemon, program: &str, arguments: &[&str]) -> Command {
     command.args(arguments).env("PATH", path).env_remove("TASKDAEMON_SOCKET").stdin(Stdio::null());
     command.env("TASKDAEMON_CONFIG", daemon.path("config.yml")).env("TASKDAEMON_STATE_DIRECTORY", daemon.state());
     command.env("TASKDAEMON_RUNTIME_DIRECTORY", daemon.path("run")).env("HOME", daemon.path("home"));
-    command.env("SOCKET", daemon.socket()).env("TMPDIR", daemon.path("home")).current_dir(daemon.path("home"));
+    command.env("TMPDIR", daemon.path("home")).current_dir(daemon.path("home"));
     command
 }
 
@@ -220,24 +238,8 @@ fn leaves(at: &serde_json::Value, key: String, found: &mut Vec<(String, String)>
 fn completions_load_in_the_shells_that_are_there() {
     let daemon = Daemon::unstarted("");
     fs::create_dir(daemon.path("home")).unwrap();
-    let shells = [
-        (
-            "bash",
-            "source <(taskdaemon completions bash); COMP_WORDS=(taskdaemon sub) COMP_CWORD=1; complete -p taskdaemon >&2; _taskdaemon taskdaemon sub taskdaemon; printf '%s\\n' \"${COMPREPLY[@]}\"",
-        ),
-        (
-            "zsh",
-            "autoload -U compinit && compinit -D -u && taskdaemon completions zsh >_taskdaemon && zsh -n _taskdaemon && source ./_taskdaemon && whence -w _taskdaemon >&2 && echo submit",
-        ),
-        ("fish", "taskdaemon completions fish | source; complete -C 'taskdaemon sub'"),
-    ];
-    for (name, script) in shells.into_iter().filter(|(name, _)| *name == "bash" || is_installed(name)) {
-        let plain: &[&str] = match name {
-            "bash" => &["--norc", "--noprofile"],
-            "zsh" => &["-f"],
-            _ => &["--no-config"],
-        };
-        let output = shell(&daemon, name, &[plain, &["-c", script]].concat()).output().unwrap();
+    for (name, plain, script) in SHELLS.iter().filter(|(name, ..)| *name == "bash" || is_installed(name)) {
+        let output = shell(&daemon, name, &[plain, "-c", script]).output().unwrap();
         assert!(output.status.success(), "{name}: {}", told(&output));
         let offered = String::from_utf8_lossy(&output.stdout);
         assert!(offered.lines().any(|line| line.starts_with("submit")), "{name} offers submit: {}", told(&output));

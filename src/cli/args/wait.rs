@@ -94,7 +94,11 @@ pub(crate) struct Act {
 }
 
 // Which signal, and to which tasks.
+// In the order in which they are given: the parser's own usage puts the selection first.
 #[derive(Debug, Clone, Args)]
+#[command(
+    override_usage = "taskdaemon signal [OPTIONS] <SIGNAL> <ID|--queue <NAME>|--label <TEXT>|--state <STATE,...>|--all>"
+)]
 pub(crate) struct SendSignal {
     /// The signal: HUP, SIGHUP or 1
     #[arg(value_name = "SIGNAL")]
@@ -105,6 +109,9 @@ pub(crate) struct SendSignal {
 
 // Which priority, and for which tasks.
 #[derive(Debug, Clone, Args)]
+#[command(
+    override_usage = "taskdaemon prioritise [OPTIONS] <N> <ID|--queue <NAME>|--label <TEXT>|--state <STATE,...>|--all>"
+)]
 pub(crate) struct Prioritise {
     /// Higher runs first: -1000 to 1000
     #[arg(value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-1000..=1000))]
