@@ -6,7 +6,7 @@ use super::{human, quote};
 use crate::task::{State, Timestamp};
 use crate::wire::api::TaskSummary;
 
-/// The names of the columns of [`line`].
+/// The names of the columns of [`line()`].
 pub(super) const HEADER: &str = "ID\tSTATE\tQUEUE\tPRIORITY\tATTEMPTS\tEXIT\tSUBMITTED\tLABEL\tCOMMAND";
 
 /// What stands where there is nothing.

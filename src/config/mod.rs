@@ -1,6 +1,6 @@
 //! Configuration: bytes to [`Settings`].
 //!
-//! [`load`] finds the files, reads each into a fragment in which every value is optional and knows
+//! [`load()`] finds the files, reads each into a fragment in which every value is optional and knows
 //! its line, merges them with the [`Environment`] and the [`Flags`], and settles the rest by
 //! default. [`ConfigError`] holds every fault at once, each with its place. `taskdaemon config
 //! check`, the start and a reload all call this one function.

@@ -1,6 +1,6 @@
 //! A daemon's process: one of it per directory, its signals, its directories, its log.
 //!
-//! [`Lock`] makes it the only one, [`inspect`] and [`stop`] see and end it from another process,
+//! [`Lock`] makes it the only one, [`inspect()`] and [`stop()`] see and end it from another process,
 //! [`signals`] turns signals into values, [`directory`] keeps others out, [`log`] writes down.
 //!
 //! ```

@@ -1,6 +1,6 @@
 //! What runs next, and when things recur.
 //!
-//! [`plan`] chooses from a [`Snapshot`] of the queues which tasks start now; [`calendar`] finds the times of a
+//! [`plan()`] chooses from a [`Snapshot`] of the queues which tasks start now; [`calendar`] finds the times of a
 //! recurring task.
 //!
 //! Pure: this module must not know the store, processes or the clock; all comes in as arguments.
