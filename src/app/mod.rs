@@ -62,7 +62,7 @@ pub fn daemon(options: Options) -> Result<(), Error> {
     let inbox = control::Inbox::new(&blocked)?;
     let organs = organs::Organs::start(&settings, environment.uid, open_files, listener, &inbox)?;
     lock.set_phase(Phase::Running)?;
-    if let Err(error) = memory::forget_start() {
+    if let Err(error) = memory::forget_code() {
         warn!(%error, "what only the start needed stays in memory");
     }
     info!(socket = %settings.paths.socket.display(), slots = settings.host.slots, "ready");
@@ -86,7 +86,7 @@ pub fn runner() -> Result<(), Error> {
     let listener = fd::take_standard_input().map_err(Error::Descriptors)?;
     nix::sys::socket::getsockname::<nix::sys::socket::UnixAddr>(std::os::fd::AsRawFd::as_raw_fd(&listener.as_fd()))
         .map_err(|source| Error::NoListener(source.into()))?;
-    memory::forget_start().map_err(Error::Memory)?;
+    memory::forget_code().map_err(Error::Memory)?;
     Ok(crate::runner::serve(listener, nix::unistd::geteuid().as_raw())?)
 }
 

@@ -93,6 +93,9 @@ impl<S: Store, E: Executor> Engine<S, E> {
         self.inbox.shrink_to_fit();
         self.store.rest();
         memory::trim();
+        if let Err(error) = memory::forget_code() {
+            tracing::debug!(%error, "unused code stays in memory");
+        }
     }
 
     /// What needs no commit is done at once, so that no failure of one makes it fail: reads, from what is

@@ -3,12 +3,12 @@
 use std::fs;
 use std::io;
 
-/// Lets go of the program's code, most of which only the start needed. What is run again comes back from the
-/// page cache, where it stays; madvise(2), MADV_DONTNEED.
+/// Lets go of the program's code, most of which only the start, or a busy time, needed. What is run again comes
+/// back from the page cache, where it stays; madvise(2), MADV_DONTNEED.
 ///
 /// # Errors
 /// Where `/proc/self` cannot be read.
-pub fn forget_start() -> io::Result<()> {
+pub fn forget_code() -> io::Result<()> {
     let program = fs::read_link("/proc/self/exe")?;
     for line in fs::read_to_string("/proc/self/maps")?.lines() {
         // Code alone: it is never written to, while the linker wrote to other read-only parts.
@@ -41,8 +41,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_program_goes_on_without_what_only_its_start_needed() {
-        forget_start().unwrap();
+    fn the_program_goes_on_after_its_code_was_let_go() {
+        forget_code().unwrap();
         assert_eq!("still here".len(), 10);
     }
 }
