@@ -43,6 +43,14 @@ pub enum Error {
     /// Descriptors.
     #[error("sort the inherited descriptors")]
     Descriptors(#[source] io::Error),
+    /// The group of those who may submit.
+    #[error("look up the group {name}")]
+    Group {
+        /// Its name.
+        name: String,
+        /// What the system's databases said.
+        source: io::Error,
+    },
     /// Memory.
     #[error("let go of what only the start needed")]
     Memory(#[source] io::Error),

@@ -53,14 +53,17 @@ pub fn daemon(options: Options) -> Result<(), Error> {
     let open_files = fd::raise_open_files().map_err(Error::OpenFiles)?;
 
     directory::prepare(&settings.paths.state_directory, Access::Private)?;
-    directory::prepare(&settings.paths.runtime_directory, Access::Private)?;
+    let group = group(&settings, &environment)?;
+    let access = if group.is_some() { Access::Reachable } else { Access::Private };
+    directory::prepare(&settings.paths.runtime_directory, access)?;
     let mut lock = Lock::acquire(&settings.paths.runtime_directory, VERSION, now().0)?;
     let state_lock = lock_state(&settings)?;
     tell_predecessor(&lock);
-    let listener = socket::listen(&settings.paths.socket)?;
+    let listener = socket::listen(&settings.paths.socket, group)?;
 
     let inbox = control::Inbox::new(&blocked)?;
-    let organs = organs::Organs::start(&settings, environment.uid, open_files, listener, &inbox)?;
+    let given = organs::Given { uid: environment.uid, group, open_files, listener };
+    let organs = organs::Organs::start(&settings, given, &inbox)?;
     lock.set_phase(Phase::Running)?;
     if let Err(error) = memory::forget_code() {
         warn!(%error, "what only the start needed stays in memory");
@@ -96,6 +99,21 @@ fn refuse_root(settings: &Settings, uid: u32) -> Result<(), Error> {
         (0, RootTasks::Refused) => Err(Error::RootTasks { words: RootTasks::Allowed.word() }),
         (0, RootTasks::Allowed) | (1.., RootTasks::Refused | RootTasks::Allowed) => Ok(()),
     }
+}
+
+/// The group that may submit tasks: to a daemon of the whole host alone, and to none that runs tasks as root,
+/// for its members would be as good as root.
+fn group(settings: &Settings, environment: &Environment) -> Result<Option<u32>, Error> {
+    if environment.mode == Mode::User || environment.uid == 0 {
+        return Ok(None);
+    }
+    let name = &settings.api.group;
+    let found = nix::unistd::Group::from_name(name)
+        .map_err(|source| Error::Group { name: name.clone(), source: source.into() })?;
+    if found.is_none() {
+        warn!(group = %name, "there is no such group: only root and this user are served");
+    }
+    Ok(found.map(|group| group.gid.as_raw()))
 }
 
 /// One daemon per state, wherever its socket is.

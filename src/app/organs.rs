@@ -24,19 +24,24 @@ pub(super) struct Organs {
     uid: u32,
 }
 
+/// What the process brings along.
+pub(super) struct Given {
+    /// The user that it runs as: as good as root here.
+    pub(super) uid: u32,
+    /// The group whose members may submit tasks and handle their own.
+    pub(super) group: Option<u32>,
+    /// Its limits as they were when it started.
+    pub(super) open_files: OpenFiles,
+    /// Where clients arrive.
+    pub(super) listener: UnixListener,
+}
+
 impl Organs {
-    /// `open_files` are this process's limits as they were when it started.
-    pub(super) fn start(
-        settings: &Settings,
-        uid: u32,
-        open_files: OpenFiles,
-        listener: UnixListener,
-        inbox: &Inbox,
-    ) -> Result<Self, Error> {
+    pub(super) fn start(settings: &Settings, given: Given, inbox: &Inbox) -> Result<Self, Error> {
         let path = settings.paths.state_directory.join("queue.db");
         let store = SqliteStore::open(&path, &sections::store(settings), now())?;
         let (handle, messages) = Handle::new();
-        let executor = link(settings, store.identity(), open_files, handle.clone())?;
+        let executor = link(settings, store.identity(), given.open_files, handle.clone())?;
         let hub = Hub::new();
         let feed = hub.clone();
         let feed = Box::new(move |events: &[_]| feed.publish(events));
@@ -58,13 +63,13 @@ impl Organs {
                 version: VERSION.to_owned(),
                 socket: Bytes::from(settings.paths.socket.clone().into_os_string()),
                 started_at: now(),
-                uid,
+                uid: given.uid,
             },
             defaults: sections::task_defaults(settings),
         };
-        let api = api::spawn(listener, sections::api(settings), services)
+        let api = api::spawn(given.listener, sections::api(settings, given.group), services)
             .map_err(|source| Error::Thread { what: "clients", source })?;
-        Ok(Self { engine: handle, thread, api, uid })
+        Ok(Self { engine: handle, thread, api, uid: given.uid })
     }
 
     /// Takes new settings into force; `then` is told what the engine says.

@@ -22,7 +22,7 @@ pub(super) fn store(settings: &Settings) -> store::Settings {
     store::Settings { cache_bytes: settings.store.cache, ..store::Settings::default() }
 }
 
-pub(super) fn api(settings: &Settings) -> api::Settings {
+pub(super) fn api(settings: &Settings, group: Option<u32>) -> api::Settings {
     let bytes = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
     let connections = usize::try_from(settings.api.max_connections).unwrap_or(usize::MAX);
     api::Settings {
@@ -30,6 +30,7 @@ pub(super) fn api(settings: &Settings) -> api::Settings {
         request_timeout: settings.api.request_timeout,
         max_body: bytes(settings.intake.max_body),
         max_connections: connections,
+        allowed_gid: group,
         ..api::Settings::default()
     }
 }

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+
+use nix::sys::stat::{Mode, umask};
 
 /// Why the socket cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -34,14 +36,15 @@ pub enum ListenError {
     },
 }
 
-/// Listens at `path`. A socket that a dead process left is replaced; one that answers is not.
+/// Listens at `path`, for this user and, where one is given, for a group. A socket that a dead process left is
+/// replaced; one that answers is not.
 ///
-/// To be called with the daemon's lock held, so that no two daemons replace each other's. The
-/// directory decides who reaches the socket: it is made private before.
+/// To be called with the daemon's lock held, so that no two daemons replace each other's. Until its rights are
+/// set, only this user can connect, for a new socket is never writable by others.
 ///
 /// # Errors
 /// [`ListenError`] tells who or what stands in the way.
-pub fn listen(path: &Path) -> Result<UnixListener, ListenError> {
+pub fn listen(path: &Path, group: Option<u32>) -> Result<UnixListener, ListenError> {
     let io = |verb| move |source| ListenError::Io { verb, path: path.to_owned(), source };
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
@@ -57,8 +60,14 @@ pub fn listen(path: &Path) -> Result<UnixListener, ListenError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(io("look at")(error)),
     }
-    let listener = UnixListener::bind(path).map_err(io("listen at"))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(io("protect"))?;
+    let before = umask(Mode::from_bits_truncate(0o177));
+    let listener = UnixListener::bind(path);
+    umask(before);
+    let listener = listener.map_err(io("listen at"))?;
+    if group.is_some() {
+        chown(path, None, group).map_err(io("give the group"))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(io("open to the group"))?;
+    }
     Ok(listener)
 }
 
@@ -79,10 +88,10 @@ mod tests {
     fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("control.sock");
-        let first = listen(&path).unwrap();
-        assert!(matches!(listen(&path), Err(ListenError::Taken { .. })));
+        let first = listen(&path, None).unwrap();
+        assert!(matches!(listen(&path, None), Err(ListenError::Taken { .. })));
         drop(first);
-        listen(&path).unwrap();
+        listen(&path, None).unwrap();
     }
 
     #[test]
@@ -90,7 +99,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("control.sock");
         fs::write(&path, "precious").unwrap();
-        assert!(matches!(listen(&path), Err(ListenError::NotASocket { .. })));
+        assert!(matches!(listen(&path, None), Err(ListenError::NotASocket { .. })));
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
 }

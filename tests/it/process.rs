@@ -1,7 +1,8 @@
 //! Promises D3, D4, D6, D9, T9, C2: the daemon as a process.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use super::support::{Daemon, eventually, within};
@@ -155,19 +156,39 @@ fn t6_clients_that_wait_and_follow_outlive_a_restart_of_the_daemon() {
     assert_eq!(following.wait_with_output().unwrap().stdout, b"one\ntwo\n");
 }
 
+/// As another user: the client with these arguments.
+fn as_user(daemon: &Daemon, uid: u32, gid: u32, arguments: &[&str]) -> Output {
+    let mut client = daemon.command(arguments);
+    client.env("TASKDAEMON_SOCKET", daemon.socket()).current_dir("/").uid(uid).gid(gid);
+    client.stdin(Stdio::null()).output().expect("the client runs as another user")
+}
+
 #[test]
-fn c2_a_stranger_can_neither_read_nor_submit() {
-    let daemon = Daemon::new();
+fn c2_members_of_the_group_handle_their_own_tasks_strangers_nothing_and_the_service_all() {
+    const SERVICE: u32 = 64_001;
+    const USERS: u32 = 100;
     if !nix::unistd::Uid::effective().is_root() {
-        eprintln!("left out: only root can become a stranger");
+        eprintln!("left out: only root can be several users");
         return;
     }
-    use std::os::unix::process::CommandExt;
-    let mut client = daemon.command(&["list"]);
-    let output = client.current_dir("/").uid(65534).gid(65534).output();
-    match output {
-        // The test's own directory is closed to strangers, so that the binary or the socket is out of reach.
-        Ok(output) => assert!(!output.status.success(), "{output:?}"),
-        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied),
+    let mut daemon = Daemon::unstarted("api:\n  group: users\n");
+    daemon.hand_over(SERVICE, USERS);
+    daemon.spawn_as(SERVICE, USERS);
+    daemon.wait_ready();
+    let of_alice = as_user(&daemon, 64_002, USERS, &["submit", "--hold", "--", "true"]);
+    assert!(of_alice.status.success(), "{of_alice:?}");
+    let id = String::from_utf8(of_alice.stdout).unwrap().trim().to_owned();
+    assert!(!as_user(&daemon, 64_002, USERS, &["list"]).stdout.is_empty(), "alice sees her task");
+    assert!(as_user(&daemon, 64_003, USERS, &["list"]).stdout.is_empty(), "bob does not");
+    for arguments in [&["show", &id][..], &["cancel", &id], &["logs", &id], &["release", &id], &["rm", &id]] {
+        assert_eq!(as_user(&daemon, 64_003, USERS, arguments).status.code(), Some(66), "{arguments:?}");
     }
+    assert_eq!(as_user(&daemon, 64_003, USERS, &["queue", "pause", "default"]).status.code(), Some(77));
+    assert_eq!(as_user(&daemon, 64_003, USERS, &["reload"]).status.code(), Some(77));
+    for arguments in [&["list"][..], &["submit", "--", "true"]] {
+        assert_eq!(as_user(&daemon, 64_004, 64_004, arguments).status.code(), Some(77), "a stranger: {arguments:?}");
+    }
+    assert!(!as_user(&daemon, SERVICE, USERS, &["list"]).stdout.is_empty(), "the service's user sees all");
+    assert_eq!(daemon.ok(&["list", "--json"]).matches("\"owner\"").count(), 1, "and so does root");
+    daemon.ok(&["cancel", &id]);
 }

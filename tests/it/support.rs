@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -38,6 +40,7 @@ pub(crate) fn within<T>(deadline: Duration, what: &str, mut condition: impl FnMu
 pub(crate) struct Daemon {
     directory: tempfile::TempDir,
     child: Option<Child>,
+    binary: PathBuf,
 }
 
 impl Daemon {
@@ -56,7 +59,7 @@ impl Daemon {
     /// Prepares one without starting it.
     pub(crate) fn unstarted(configuration: &str) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let daemon = Self { directory, child: None };
+        let daemon = Self { directory, child: None, binary: env!("CARGO_BIN_EXE_taskdaemon").into() };
         daemon.configure(configuration);
         daemon
     }
@@ -85,7 +88,7 @@ impl Daemon {
 
     /// The binary with these arguments, pointed at this daemon.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_taskdaemon"));
+        let mut command = Command::new(&self.binary);
         self.point(command.args(arguments));
         command
     }
@@ -116,6 +119,23 @@ impl Daemon {
     pub(crate) fn spawn_by(&mut self, mut command: Command) {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("the log opens");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.child = Some(command.spawn().expect("the daemon starts"));
+    }
+
+    /// Gives the test's directory to a user, who can then run the daemon, and puts the program where all users
+    /// reach it.
+    pub(crate) fn hand_over(&mut self, uid: u32, gid: u32) {
+        let copy = self.path("taskdaemon");
+        fs::copy(&self.binary, &copy).expect("the program is copied");
+        self.binary = copy;
+        std::os::unix::fs::chown(self.directory.path(), Some(uid), Some(gid)).expect("the directory changes hands");
+        fs::set_permissions(self.directory.path(), fs::Permissions::from_mode(0o755)).expect("others may pass");
+    }
+
+    /// Starts the daemon in the foreground, as the host's own, as another user.
+    pub(crate) fn spawn_as(&mut self, uid: u32, gid: u32) {
+        let mut command = self.command(&["start", "--system", "--foreground"]);
+        command.uid(uid).gid(gid).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.child = Some(command.spawn().expect("the daemon starts"));
     }
 
