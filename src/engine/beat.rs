@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::link::Link;
+use super::outbox::Order;
 use super::{Command, Engine, Envelope, Message, Refusal, Settings};
 use crate::executor::{Executor, Report};
 use crate::store::{self, Store};
@@ -219,18 +220,22 @@ impl<S: Store, E: Executor> Engine<S, E> {
         }
         self.dirty = false;
         let outbox = std::mem::take(&mut self.outbox);
+        let mut acknowledged = outbox.acknowledged;
         for order in outbox.orders {
+            // Together they cost one message; a link is adopted before.
+            if matches!(order, Order::Start(_)) {
+                self.executor.acknowledge(&std::mem::take(&mut acknowledged));
+            }
             order.give(&mut self.executor);
         }
+        self.executor.acknowledge(&acknowledged);
+        self.executor.flush();
         for (reply, answer) in outbox.answers {
             reply(answer);
         }
         self.busy = self.busy.saturating_add(outbox.events.len());
         if !outbox.events.is_empty() {
             (self.feed)(&outbox.events);
-        }
-        if !outbox.acknowledged.is_empty() {
-            self.executor.acknowledge(&outbox.acknowledged);
         }
         self.finish_shutdown();
     }

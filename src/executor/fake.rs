@@ -278,6 +278,8 @@ impl Executor for FakeExecutor {
         }
     }
 
+    fn flush(&mut self) {}
+
     fn sweep(&mut self, leftovers: Vec<Leftover>) {
         if let Some(mut world) = self.heard() {
             let before = world.sweeping.take().unwrap_or_default();

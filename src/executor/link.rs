@@ -44,6 +44,8 @@ pub struct RunnerLink {
     shared: Arc<Shared>,
     outputs: Outputs,
     sink: Arc<Sink>,
+    /// Leaves with the next message.
+    riding: Option<ToRunner>,
     listener: Option<JoinHandle<()>>,
     removals: mpsc::Sender<Vec<(TaskId, u32)>>,
 }
@@ -114,30 +116,37 @@ impl RunnerLink {
         let (removals, removed) = mpsc::channel();
         let remover = outputs.clone();
         thread::Builder::new().name("output-removal".into()).spawn(move || remove(&remover, &removed))?;
-        Ok(Self { shared, outputs, sink, listener: Some(listener), removals })
+        Ok(Self { shared, outputs, sink, riding: None, listener: Some(listener), removals })
     }
 
-    fn send(&self, message: ToRunner, descriptors: Vec<OwnedFd>) -> io::Result<()> {
-        let packet = Packet::new(&[message], descriptors)?;
+    fn send(&mut self, message: ToRunner, descriptors: Vec<OwnedFd>) -> io::Result<()> {
+        let packet = match self.riding.take() {
+            Some(riding) => Packet::new(&[riding, message], descriptors)?,
+            None => Packet::new(&[message], descriptors)?,
+        };
+        self.pass(packet);
+        Ok(())
+    }
+
+    fn pass(&self, packet: Packet) {
         let mut state = self.shared.state();
         if !state.passes() {
-            return Ok(());
+            return;
         }
         let quiet = state.outbox.is_empty();
         state.outbox.push(packet);
         if quiet && !state.flush() {
             self.shared.rouse();
         }
-        Ok(())
     }
 
-    fn tell(&self, message: ToRunner) {
+    fn tell(&mut self, message: ToRunner) {
         if let Err(error) = self.send(message, Vec::new()) {
             tracing::error!(error = &error as &dyn std::error::Error, "cannot tell the runner");
         }
     }
 
-    fn hand_over(&self, start: &Start) -> Result<(), String> {
+    fn hand_over(&mut self, start: &Start) -> Result<(), String> {
         let input = start.stdin.as_ref().map(|bytes| memfd::sealed("taskdaemon-input", bytes)).transpose();
         let input = input.map_err(|error| format!("keep the standard input in memory: {error}"))?;
         let output: OwnedFd = self.outputs.create(start.key).map_err(|error| chain(&error))?.into();
@@ -185,7 +194,14 @@ impl Executor for RunnerLink {
 
     fn acknowledge(&mut self, keys: &[AttemptKey]) {
         if !keys.is_empty() {
-            self.tell(ToRunner::Acknowledge(keys.iter().copied().map(translate::key).collect()));
+            self.flush();
+            self.riding = Some(ToRunner::Acknowledge(keys.iter().copied().map(translate::key).collect()));
+        }
+    }
+
+    fn flush(&mut self) {
+        if let Some(riding) = self.riding.take() {
+            self.tell(riding);
         }
     }
 

@@ -39,8 +39,12 @@ pub trait Executor: Send {
     /// Sends one signal to the attempt's process group.
     fn signal(&mut self, key: AttemptKey, signal: Signal);
 
-    /// Says that these ends are committed, so that the runner may forget them.
+    /// Says that these ends are committed, so that the runner may forget them. It may ride along with the next
+    /// order, and leaves with [`Executor::flush`] at the latest.
     fn acknowledge(&mut self, keys: &[AttemptKey]);
+
+    /// Lets everything leave that waits to ride along with an order.
+    fn flush(&mut self);
 
     /// Ends what a dead runner left behind; answered by one [`Report::Swept`].
     fn sweep(&mut self, leftovers: Vec<Leftover>);

@@ -183,6 +183,7 @@ fn a_fake_runner_keeps_ends_until_they_are_acknowledged() {
     assert!(matches!(reports.recv().unwrap(), Report::Linked { known, .. } if known == [key(1)]));
     assert!(matches!(reports.recv().unwrap(), Report::Ended { .. }));
     second.acknowledge(&[key(1)]);
+    second.flush();
     runner.unlink();
     runner.link();
     second.adopt();

@@ -39,9 +39,11 @@ fn the_next_daemon_gets_what_runs_and_what_ended_meanwhile() {
     third.link();
     third.end_of(ends);
     third.link.acknowledge(&[ends]);
+    third.link.flush();
     third.stop(runs, 1_000);
     third.end_of(runs);
     third.link.acknowledge(&[runs]);
+    third.link.flush();
     drop(third);
     assert_eq!(host.unlinked_daemon().link().known, []);
 }
@@ -174,6 +176,7 @@ fn a_runner_that_is_told_to_leave_does_so_once_nothing_is_left_to_tell() {
     daemon.end_of(key);
     assert_eq!(host.runner.try_wait().unwrap(), None);
     daemon.link.acknowledge(&[key]);
+    daemon.link.flush();
     eventually("the runner's end", || host.runner.try_wait().unwrap().is_some());
 }
 
@@ -186,6 +189,7 @@ fn sigterm_ends_the_tasks_and_then_the_runner() {
     kill(Pid::from_raw(i32::try_from(host.runner.id()).unwrap()), Known::SIGTERM).unwrap();
     assert_ended(&daemon.end_of(key), ExitStatus::Exited(8), Cause::Drained);
     daemon.link.acknowledge(&[key]);
+    daemon.link.flush();
     eventually("the runner's end", || host.runner.try_wait().unwrap().is_some());
 }
 

@@ -164,6 +164,7 @@ impl Daemon {
         let key = self.start(task, sh(script));
         let end = self.end_of(key);
         self.link.acknowledge(&[key]);
+        self.link.flush();
         end
     }
 

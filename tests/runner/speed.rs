@@ -48,6 +48,7 @@ fn through_the_runner(daemon: &mut Daemon, first: i64) -> f64 {
             _ => None,
         });
         daemon.link.acknowledge(&[key]);
+        daemon.link.flush();
         open -= 1;
     }
     rate(started.elapsed())

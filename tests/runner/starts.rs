@@ -14,6 +14,7 @@ fn reason(host: &Host, spec: Spec) -> (String, i32) {
     match daemon.end_of(key).status {
         ExitStatus::NotStarted { reason, code } => {
             daemon.link.acknowledge(&[key]);
+            daemon.link.flush();
             (reason, code)
         }
         other => panic!("{other:?}"),

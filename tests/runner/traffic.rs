@@ -55,6 +55,7 @@ fn nothing_stays_open_after_a_thousand_tasks() {
             _ => None,
         });
         daemon.link.acknowledge(&[key]);
+        daemon.link.flush();
     }
     eventually("the same descriptors", || open() == before);
 }

@@ -227,6 +227,10 @@ impl Executor for FaultyExecutor {
         self.order().acknowledge(keys);
     }
 
+    fn flush(&mut self) {
+        self.order().flush();
+    }
+
     fn sweep(&mut self, leftovers: Vec<Leftover>) {
         self.order().sweep(leftovers);
     }
