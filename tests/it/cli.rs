@@ -271,3 +271,11 @@ fn t10_whoever_waits_for_one_task_hears_why_its_status_is_not_its_own() {
     assert_eq!((code(&again), words(&again.stdout).as_str()), (Some(137), ""));
     assert!(words(&again.stderr).contains("SIGKILL"), "{}", words(&again.stderr));
 }
+
+#[test]
+fn t2_a_variable_that_is_not_set_is_told_when_it_is_to_be_passed_on() {
+    let daemon = Daemon::new();
+    let output = daemon.run(&["submit", "--hold", "--env", "NOBODY_SET_THIS", "--", "true"]);
+    assert_eq!((code(&output), words(&output.stdout).as_str()), (Some(0), "1\n"));
+    assert!(words(&output.stderr).contains("NOBODY_SET_THIS is not set"), "{}", words(&output.stderr));
+}
