@@ -70,6 +70,7 @@ fn kind(refusal: &Refusal) -> (u16, &'static str, &'static str) {
         Refusal::KeyTaken { .. } => (409, "key-taken", "Key taken"),
         Refusal::ScheduleExists(_) => (409, "schedule-exists", "Schedule exists"),
         Refusal::Calendar { .. } => (422, "invalid-calendar", "Invalid calendar expression"),
+        Refusal::Interval => (422, "invalid-schedule", "Invalid schedule"),
         Refusal::NoDependency(_) => (422, "no-dependency", "No such dependency"),
         Refusal::Forbidden(_) => (403, "forbidden", "Forbidden"),
         Refusal::NotNow { .. } => (409, "not-now", "Not in this state"),
