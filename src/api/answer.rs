@@ -77,6 +77,7 @@ fn kind(refusal: &Refusal) -> (u16, &'static str, &'static str) {
         Refusal::QueueFull { .. } => (429, "queue-full", "Queue full"),
         Refusal::QueueDraining(_) => (409, "queue-draining", "Queue draining"),
         Refusal::QueueNeeded { .. } => (409, "queue-needed", "Queue needed"),
+        Refusal::TooManySlots { .. } => (422, "invalid-task", "Invalid task"),
         Refusal::TooManyTasks(_) => (429, "too-many-tasks", "Too many tasks"),
         Refusal::DiskFull { .. } | Refusal::Store(StoreError::Full { .. }) => (507, "disk-full", "Disk full"),
         Refusal::Stopping => (503, "stopping", "Stopping"),

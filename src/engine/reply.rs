@@ -219,6 +219,19 @@ pub enum Refusal {
         /// Why.
         why: &'static str,
     },
+    /// The task asks for more than it could ever have.
+    #[error("the task asks for {asked} slots, and {} {most}", match queue {
+        Some(queue) => format!("queue {queue} has"),
+        None => "the host has".to_owned(),
+    })]
+    TooManySlots {
+        /// As given.
+        asked: u32,
+        /// How many there are.
+        most: u32,
+        /// The queue, where it is the queue that has no more.
+        queue: Option<QueueName>,
+    },
     /// The host takes no more.
     #[error("the daemon holds {0} tasks that have not ended, and that is its limit")]
     TooManyTasks(u64),

@@ -38,7 +38,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
         check_name(&name)?;
         spec.check()?;
         placement.check()?;
-        self.lane(&placement.queue)?;
+        self.check_slots(&placement)?;
         if self.memory.schedules.contains_key(&(caller.uid, name.clone())) {
             return Err(Refusal::ScheduleExists(name));
         }
