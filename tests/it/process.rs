@@ -171,3 +171,16 @@ fn c2_a_stranger_can_neither_read_nor_submit() {
         Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied),
     }
 }
+
+#[test]
+fn usr1_tells_how_everything_stands_and_an_orderly_stop_warns_of_nothing() {
+    let mut daemon = Daemon::new();
+    daemon.submit(&["--hold", "--", "true"]);
+    daemon.runner_pid();
+    daemon.signal(10);
+    let log = eventually("it is logged", || Some(daemon.log()).filter(|log| log.contains("as it stands")));
+    let line = log.lines().find(|line| line.contains("as it stands")).unwrap();
+    assert!(line.contains("held 1") && line.contains("0/2") && line.contains("Healthy"), "{line}");
+    assert!(daemon.stop().success());
+    assert!(!daemon.log().contains("WARN"), "{}", daemon.log());
+}
