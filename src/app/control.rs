@@ -11,8 +11,9 @@ use crate::api::{ReloadFailure, ReloadTo};
 use crate::config::{self, Environment, Flags, Settings};
 use crate::daemon::signals::{Signal, Source};
 use crate::daemon::{Lock, Phase, log};
-use crate::engine::Reply;
+use crate::engine::{Refusal, Reply};
 use crate::sys::signal::Blocked;
+use crate::task::Size;
 use crate::wire::api::ReloadDocument;
 
 /// poll(2) takes no more than 24 days.
@@ -104,7 +105,7 @@ pub(super) fn run(
             }
             Some(Notice::Signal(Signal::Reload)) => reloader.reload(organs, &mut settings, Box::new(log_reload)),
             Some(Notice::Reload(reply)) => reloader.reload(organs, &mut settings, reply),
-            Some(Notice::Signal(Signal::Dump)) => info!(settings = ?settings.host, "as it stands"),
+            Some(Notice::Signal(Signal::Dump)) => organs.look(Box::new(log_status)),
             Some(Notice::Signal(Signal::Upgrade)) => warn!("an upgrade in place is not there yet; restart instead"),
             Some(Notice::Drained) => {}
             Some(Notice::EngineEnded) | None => return Err(Error::Ended("engine")),
@@ -180,6 +181,20 @@ fn log_reload(result: Result<ReloadDocument, ReloadFailure>) {
             }
         }
     }
+}
+
+/// How everything stands, in one line.
+fn log_status(answer: Result<Reply, Refusal>) {
+    let status = match answer {
+        Ok(Reply::Status(status)) => status,
+        Ok(other) => return error!(?other, "the engine answered something else than it was asked"),
+        Err(refusal) => return error!(error = chain(&refusal), "the engine did not tell how it stands"),
+    };
+    let counts = status.counts.iter().map(|(state, count)| format!("{state} {count}"));
+    let tasks = counts.collect::<Vec<_>>().join(", ");
+    let (used, all) = status.slots;
+    let (health, runner, intake, free) = (status.health, &status.runner, status.intake, Size(status.free_bytes));
+    info!(tasks, slots = format!("{used}/{all}"), ?runner, intake, ?health, problems = ?status.problems, %free, "as it stands");
 }
 
 /// An error and its causes, in one line.

@@ -1,6 +1,7 @@
 //! What keeps a process of this service from doing its work.
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::config::ConfigError;
 use crate::daemon::LockError;
@@ -16,11 +17,14 @@ pub enum Error {
     Config(#[from] ConfigError),
     /// It was started as root without permission to run tasks as root.
     #[error(
-        "refuse to run tasks as root: start the daemon as another user, or set security.allow_root_tasks to \"{words}\""
+        "refuse to run tasks as root: start the daemon as another user, or set security.allow_root_tasks in {} to \"{words}\"",
+        file.display()
     )]
     RootTasks {
         /// What the configuration has to say.
         words: &'static str,
+        /// In which file.
+        file: PathBuf,
     },
     /// A directory cannot be used.
     #[error(transparent)]

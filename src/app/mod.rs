@@ -11,6 +11,7 @@ mod organs;
 mod sections;
 
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::time::SystemTime;
 
 use tracing::{info, warn};
@@ -45,7 +46,7 @@ pub struct Options {
 pub fn daemon(options: Options) -> Result<(), Error> {
     let environment = Environment::of_process(options.mode);
     let settings = config::load(&environment, &options.flags)?;
-    refuse_root(&settings, environment.uid)?;
+    refuse_root(&settings, &environment)?;
     let log = log::install(level(settings.log.level), style(settings.log.format)).map_err(Error::Log)?;
     // Before the first thread, so that all inherit it.
     let blocked = signal::block_all().map_err(Error::Signals)?;
@@ -94,9 +95,14 @@ pub fn runner() -> Result<(), Error> {
 }
 
 /// Tasks run as whoever runs the daemon: as root only where the configuration says so in words.
-fn refuse_root(settings: &Settings, uid: u32) -> Result<(), Error> {
-    match (uid, settings.security.allow_root_tasks) {
-        (0, RootTasks::Refused) => Err(Error::RootTasks { words: RootTasks::Allowed.word() }),
+fn refuse_root(settings: &Settings, environment: &Environment) -> Result<(), Error> {
+    match (environment.uid, settings.security.allow_root_tasks) {
+        (0, RootTasks::Refused) => {
+            // What stands in the last file that was read wins.
+            let read = settings.files().last().map(Path::to_owned);
+            let file = read.unwrap_or_else(|| environment.config_directory().join("config.yml"));
+            Err(Error::RootTasks { words: RootTasks::Allowed.word(), file })
+        }
         (0, RootTasks::Allowed) | (1.., RootTasks::Refused | RootTasks::Allowed) => Ok(()),
     }
 }

@@ -10,7 +10,7 @@ use super::control::{Inbox, Notice};
 use super::{Error, VERSION, now, sections};
 use crate::api::{self, Hub, Services, Serving};
 use crate::config::Settings;
-use crate::engine::{self, Caller, Command, Engine, Handle};
+use crate::engine::{self, Caller, Command, Engine, Handle, Query};
 use crate::executor::{Launcher, Outputs, RunnerLink};
 use crate::store::{SqliteStore, Store};
 use crate::sys::fd::OpenFiles;
@@ -90,6 +90,11 @@ impl Organs {
         if self.thread.join().is_err() {
             tracing::error!("the engine panicked");
         }
+    }
+
+    /// Asks how everything stands; `then` is told.
+    pub(super) fn look(&self, then: engine::ReplyTo) {
+        self.command(Command::Read(Query::Status), then);
     }
 
     fn command(&self, command: Command, then: engine::ReplyTo) {

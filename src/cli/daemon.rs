@@ -49,8 +49,9 @@ pub(super) fn status(session: &mut Session<'_>, options: &Status) -> anyhow::Res
             }
         };
         let patience = options.wait.unwrap_or_default();
-        if report.is_ready() || since.elapsed() >= patience {
-            if !report.is_ready() && options.wait.is_some() {
+        // A daemon that has just started answers before its runner does.
+        if report.is_healthy() || since.elapsed() >= patience {
+            if !report.answers() && options.wait.is_some() {
                 session.output.note(Failure::NotReady(human::span(patience)));
             }
             report.tell(session)?;

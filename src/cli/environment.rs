@@ -30,6 +30,12 @@ pub(super) fn choose(
     chosen.into_iter().map(|(name, value)| (name.into(), value.into())).collect()
 }
 
+/// The names that are to be passed on and are not among those that are `set`.
+pub(super) fn missing(options: &Surroundings, set: impl Fn(&OsStr) -> bool) -> impl Iterator<Item = &OsStr> {
+    let passed_on = options.env.iter().filter(|variable| variable.value.is_none());
+    passed_on.map(|variable| variable.name.as_os_str()).filter(move |name| !set(name))
+}
+
 fn is_default(name: &OsStr) -> bool {
     DEFAULTS.iter().any(|default| name == *default) || name.as_bytes().starts_with(b"LC_")
 }
@@ -65,6 +71,14 @@ mod tests {
             vec![named("EDITOR", None), named("PATH", Some("/opt")), named("NEW", Some("1")), named("GONE", None)];
         let chosen = choose(&Surroundings { env, ..Surroundings::default() }, present());
         assert_eq!(names(&chosen), ["PATH=/opt", "LC_ALL=C", "EDITOR=ed", "NEW=1"]);
+    }
+
+    #[test]
+    fn a_name_that_is_not_set_is_found_missing() {
+        let env = vec![named("EDITOR", None), named("NEW", Some("1")), named("GONE", None)];
+        let options = Surroundings { env, ..Surroundings::default() };
+        let is_set = |name: &OsStr| present().any(|(known, _)| known == name);
+        assert_eq!(missing(&options, is_set).collect::<Vec<_>>(), ["GONE"]);
     }
 
     #[test]

@@ -220,7 +220,7 @@ mod tests {
     fn a_daemon_that_is_away_is_told_from_one_that_is_closed_to_us() {
         let path = PathBuf::from("/s");
         assert_eq!(code(&ClientError::NotListening { path: path.clone() }.into()), Code::Unavailable);
-        assert_eq!(code(&ClientError::PermissionDenied { path }.into()), Code::Forbidden);
+        assert_eq!(code(&ClientError::PermissionDenied { path, whose: String::new() }.into()), Code::Forbidden);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::failure::Failure;
 use super::session::Session;
-use super::{exit, human};
+use super::{ending, exit, human};
 use crate::client::{Client, ClientError, OutputRequest, Patience};
 use crate::task::TaskId;
 
@@ -35,6 +35,7 @@ pub(super) fn task(
 ) -> anyhow::Result<ExitCode> {
     let until = deadline.map(|limit| Instant::now() + limit);
     let (pieces, inbox) = sync_channel(16);
+    let socket = client.path().to_owned();
     // A thread of its own waits for the daemon, so that this one can look at the clock. It ends with the process.
     thread::spawn(move || {
         let last = fetch(&client, id, &pieces).unwrap_or_else(|error| Some(Piece::Failed(error)));
@@ -50,7 +51,10 @@ pub(super) fn task(
                 session.output.flush()?;
             }
             Piece::Dropped(bytes) => session.output.note(format_args!("{bytes} bytes of output were thrown away")),
-            Piece::Ended(code) => return Ok(exit::of_task(code)),
+            Piece::Ended(code) => {
+                ending::explain(session, &socket, id, code);
+                return Ok(exit::of_task(code));
+            }
             Piece::Removed => return Err(Failure::Removed(id).into()),
             Piece::Failed(error) => return Err(error.into()),
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use crate::task::Timestamp;
+use crate::task::{Size, Timestamp};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -53,17 +53,9 @@ pub(super) fn moment(moment: Timestamp, now: Timestamp, zone: &TimeZone) -> Stri
     }
 }
 
-/// A number of bytes in the largest unit that leaves something before the point: `512`, `3.4K`, `64.0M`.
+/// A number of bytes, as [`Size`] says it.
 pub(super) fn size(bytes: u64) -> String {
-    const UNITS: [(u64, char); 4] = [(1 << 40, 'T'), (1 << 30, 'G'), (1 << 20, 'M'), (1 << 10, 'K')];
-    let Some((scale, unit)) = UNITS.into_iter().find(|(scale, _)| bytes >= *scale) else {
-        return bytes.to_string();
-    };
-    let tenths = bytes / (scale / 10).max(1);
-    match tenths % 10 {
-        0 => format!("{}{unit}", tenths / 10),
-        rest => format!("{}.{rest}{unit}", tenths / 10),
-    }
+    Size(bytes).to_string()
 }
 
 #[cfg(test)]
@@ -92,13 +84,5 @@ mod tests {
     fn moments_are_local() {
         let zone = TimeZone::fixed(jiff::tz::offset(2));
         assert_eq!(moment(Timestamp(0), Timestamp(60_000_000), &zone), "1970-01-01 02:00:00 (1m ago)");
-    }
-
-    #[test]
-    fn sizes_are_short() {
-        assert_eq!(size(512), "512");
-        assert_eq!(size(3500), "3.4K");
-        assert_eq!(size(64 << 20), "64M");
-        assert_eq!(size(u64::MAX), "16777216T");
     }
 }

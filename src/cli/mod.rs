@@ -10,6 +10,7 @@ mod args;
 mod config;
 mod daemon;
 mod describe;
+mod ending;
 mod environment;
 mod events;
 mod exit;

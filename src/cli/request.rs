@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::args::{Policy, Room, Starts, Surroundings};
+use super::session::Session;
 use super::{environment, parse};
 use crate::task::{Bytes, Timestamp};
 use crate::wire::api::{Environment, LimitsRequest, TaskRequest, Time, Umask};
@@ -83,6 +84,13 @@ pub(super) fn set_surroundings(task: &mut TaskRequest, surroundings: &Surroundin
     task.umask = Some(Umask(surroundings.umask.unwrap_or_else(current_umask)));
     task.environment = Some(Environment(environment::choose(surroundings, std::env::vars_os())));
     Ok(())
+}
+
+/// Says which variables were to be passed on and are not set here.
+pub(super) fn note_missing(session: &mut Session<'_>, surroundings: &Surroundings) {
+    for name in environment::missing(surroundings, |name| std::env::var_os(name).is_some()) {
+        session.output.note(format_args!("{} is not set here, and the task does without it", name.display()));
+    }
 }
 
 fn directory(given: Option<&Path>) -> io::Result<PathBuf> {

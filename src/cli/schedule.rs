@@ -17,6 +17,7 @@ pub(super) fn run(session: &mut Session<'_>, options: &Schedule) -> anyhow::Resu
     match &options.verb {
         ScheduleVerb::Add(add) => {
             let request = requested(add).map_err(Failure::Directory)?;
+            request::note_missing(session, &add.surroundings);
             let schedule = session.client()?.add_schedule(&request)?;
             tell(session, &schedule, "added")?;
         }

@@ -48,10 +48,18 @@ impl Report {
         }
     }
 
-    /// Whether tasks can be submitted.
-    pub(super) fn is_ready(&self) -> bool {
+    /// Whether it answers.
+    pub(super) fn answers(&self) -> bool {
         match self {
             Self::Answers(_) => true,
+            Self::Silent(_) => false,
+        }
+    }
+
+    /// Whether it answers, and nothing is wrong with it.
+    pub(super) fn is_healthy(&self) -> bool {
+        match self {
+            Self::Answers(document) => document.problems.is_empty(),
             Self::Silent(_) => false,
         }
     }

@@ -19,6 +19,7 @@ use crate::wire::api::{Accepted, SubmitRequest, TaskRequest, WaitRequest};
 /// Does what the options say.
 pub(super) fn run(session: &mut Session<'_>, options: &Submit) -> anyhow::Result<ExitCode> {
     let mut task = described(options)?;
+    request::note_missing(session, &options.surroundings);
     if let Some(path) = &options.batch {
         return batch(session, options, path, &task);
     }

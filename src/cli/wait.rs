@@ -8,7 +8,7 @@ use super::exit::{self, Code};
 use super::failure::Failure;
 use super::progress::Progress;
 use super::session::Session;
-use super::{human, request};
+use super::{ending, human, request};
 use crate::client::{Client, ListRequest, Patience};
 use crate::task::{Label, QueueName, State, TaskId};
 use crate::wire::api::{Order, TaskFilter, TaskSummary, WaitLine, WaitMode, WaitRequest};
@@ -114,6 +114,9 @@ fn watch(
         progress.show(tally.all, tally.ended, tally.failed);
     }
     drop(progress);
+    if let (false, Some(id), Some((_, code))) = (tally.any, tally.single, tally.first) {
+        ending::explain(session, client.path(), id, code);
+    }
     if let (true, Some(first), false) = (tally.any, tally.first, session.output.is_json()) {
         session.output.line(first.0)?;
     }

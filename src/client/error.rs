@@ -1,7 +1,10 @@
 //! Why there was no answer.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use nix::unistd::{Group, User};
 
 use crate::wire::api::Problem;
 
@@ -9,22 +12,24 @@ use crate::wire::api::Problem;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// There is no socket: no daemon was started here.
-    #[error("no daemon listens on {}; start it with 'taskdaemon start'", path.display())]
+    #[error("no daemon listens on {}; start it with 'taskdaemon start --foreground'", path.display())]
     NotListening {
         /// The socket.
         path: PathBuf,
     },
     /// There is a socket, and nobody behind it.
-    #[error("the daemon behind {} is gone; start it again with 'taskdaemon start'", path.display())]
+    #[error("the daemon behind {} is gone; start it again with 'taskdaemon start --foreground'", path.display())]
     StaleSocket {
         /// The socket.
         path: PathBuf,
     },
     /// The socket is not for this user.
-    #[error("no permission to use {}; ask to be added to the group that owns it", path.display())]
+    #[error("no permission to use {}: {whose}", path.display())]
     PermissionDenied {
         /// The socket.
         path: PathBuf,
+        /// For whom it is, and what to do.
+        whose: String,
     },
     /// The daemon took too long.
     #[error("the daemon on {} did not answer in time", path.display())]
@@ -89,7 +94,7 @@ impl ClientError {
         match error.kind() {
             io::ErrorKind::NotFound => Self::NotListening { path },
             io::ErrorKind::ConnectionRefused => Self::StaleSocket { path },
-            io::ErrorKind::PermissionDenied => Self::PermissionDenied { path },
+            io::ErrorKind::PermissionDenied => Self::PermissionDenied { whose: whose(&path), path },
             io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Self::Timeout { path },
             _ => Self::Broken { action: "connect to", path, source: error },
         }
@@ -116,5 +121,44 @@ impl ClientError {
             | Self::Line { .. }
             | Self::Stopped { .. } => false,
         }
+    }
+}
+
+/// The members of its group may write to a socket with this bit: only then is it of use to belong to it.
+const GROUP_WRITES: u32 = 0o020;
+
+/// Whose socket it is: where it cannot be looked at, its owner is that of the directory in the way.
+fn whose(path: &Path) -> String {
+    if let Ok(socket) = path.metadata()
+        && socket.mode() & GROUP_WRITES != 0
+    {
+        let group = Group::from_gid(socket.gid().into()).ok().flatten();
+        let group = group.map_or_else(|| socket.gid().to_string(), |group| group.name);
+        return format!("it is for group {group}; ask to be added to it");
+    }
+    let Some(found) = path.ancestors().find_map(|above| above.metadata().ok()) else {
+        return "it is another user's".to_owned();
+    };
+    let owner = User::from_uid(found.uid().into()).ok().flatten();
+    format!("it belongs to user {}", owner.map_or_else(|| found.uid().to_string(), |user| user.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn whoever_may_not_use_a_socket_hears_whose_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("control.sock");
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(whose(&path).starts_with("it belongs to user "), "{}", whose(&path));
+        assert_eq!(whose(&directory.path().join("gone")), whose(&path), "the directory tells as well");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o660)).unwrap();
+        assert!(whose(&path).contains("ask to be added"), "{}", whose(&path));
     }
 }

@@ -2,8 +2,9 @@
 
 use std::fs::File;
 
+use crate::scheduler::calendar::SHORTEST_INTERVAL_MS;
 use crate::store::{Counts, EventPage, Listing};
-use crate::task::{Attempt, Dependency, Key, Queue, QueueName, Schedule, Spec, State, Task, TaskId, Timestamp};
+use crate::task::{Attempt, Dependency, Key, Queue, QueueName, Schedule, Size, Spec, State, Task, TaskId, Timestamp};
 
 /// An answer; sent after the commit.
 #[derive(Debug)]
@@ -160,7 +161,7 @@ pub enum Refusal {
     #[error("schedule name {0:?} must be 1 to 256 bytes without control characters")]
     ScheduleName(String),
     /// The calendar expression is not one.
-    #[error("{expression:?} is not a calendar expression")]
+    #[error("the calendar expression {expression:?} cannot be taken")]
     Calendar {
         /// As given.
         expression: String,
@@ -168,6 +169,9 @@ pub enum Refusal {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Runs that would follow each other too closely.
+    #[error("an interval is at least {}s", SHORTEST_INTERVAL_MS / 1000)]
+    Interval,
     /// A task to wait for does not exist.
     #[error("task {0}, to be waited for, does not exist")]
     NoDependency(TaskId),
@@ -215,11 +219,28 @@ pub enum Refusal {
         /// Why.
         why: &'static str,
     },
+    /// The task asks for more than it could ever have.
+    #[error("the task asks for {asked} slots, and {} {most}", match queue {
+        Some(queue) => format!("queue {queue} has"),
+        None => "the host has".to_owned(),
+    })]
+    TooManySlots {
+        /// As given.
+        asked: u32,
+        /// How many there are.
+        most: u32,
+        /// The queue, where it is the queue that has no more.
+        queue: Option<QueueName>,
+    },
     /// The host takes no more.
     #[error("the daemon holds {0} tasks that have not ended, and that is its limit")]
     TooManyTasks(u64),
     /// The disk is nearly full.
-    #[error("{free} bytes are free where the queue is kept, and {least} is the least; free some and submit again")]
+    #[error(
+        "only {} is free where the queue is kept, and {} has to be; free some and submit again",
+        Size(*free),
+        Size(*least)
+    )]
     DiskFull {
         /// Free bytes.
         free: u64,

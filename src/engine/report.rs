@@ -35,7 +35,11 @@ impl<S: Store, E: Executor> Engine<S, E> {
                 self.linked(now, runner, known)
             }
             Report::Lost { reason } => {
-                tracing::warn!(reason, "the runner is gone");
+                if self.stopping.is_some() {
+                    tracing::debug!(reason, "the runner is gone, as it was told to");
+                } else {
+                    tracing::warn!(reason, "the runner is gone");
+                }
                 self.link = Link::lost(reason);
                 Ok(())
             }

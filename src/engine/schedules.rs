@@ -9,8 +9,8 @@ use crate::executor::Executor;
 use crate::scheduler::calendar;
 use crate::store::{self, Store};
 use crate::task::{
-    Condition, Dependency, EventKind, Missed, Overlap, Placement, Rule, Schedule, Spec, SpecError, Start, Submission,
-    TaskId, Timestamp,
+    Condition, Dependency, EventKind, Missed, Overlap, Placement, Rule, Schedule, Spec, Start, Submission, TaskId,
+    Timestamp,
 };
 
 /// Missed runs that are made up for at most.
@@ -38,7 +38,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
         check_name(&name)?;
         spec.check()?;
         placement.check()?;
-        self.lane(&placement.queue)?;
+        self.check_slots(&placement)?;
         if self.memory.schedules.contains_key(&(caller.uid, name.clone())) {
             return Err(Refusal::ScheduleExists(name));
         }
@@ -210,14 +210,9 @@ impl<S: Store, E: Executor> Engine<S, E> {
 }
 
 /// The rule with the start of its interval.
-fn started(rule: Rule, now: Timestamp) -> Result<Rule, SpecError> {
+fn started(rule: Rule, now: Timestamp) -> Result<Rule, Refusal> {
     match rule {
-        Rule::Every { interval_ms, .. } if interval_ms < calendar::SHORTEST_INTERVAL_MS => Err(SpecError::Range {
-            what: "the interval in milliseconds",
-            given: i64::try_from(interval_ms).unwrap_or(i64::MAX),
-            least: i64::try_from(calendar::SHORTEST_INTERVAL_MS).unwrap_or(i64::MAX),
-            most: i64::MAX,
-        }),
+        Rule::Every { interval_ms, .. } if interval_ms < calendar::SHORTEST_INTERVAL_MS => Err(Refusal::Interval),
         Rule::Every { interval_ms, .. } => Ok(Rule::Every { interval_ms, since: now }),
         Rule::Calendar { .. } => Ok(rule),
     }

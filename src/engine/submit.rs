@@ -77,6 +77,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
             submission.spec.check()?;
             submission.placement.check()?;
             let placement = &submission.placement;
+            self.check_slots(placement)?;
             if let Some(key) = &placement.key {
                 if let Some(id) = self.store.task_with_key(caller.uid, key)? {
                     admissions.push(Admission::Known(id));
@@ -93,6 +94,21 @@ impl<S: Store, E: Executor> Engine<S, E> {
         }
         self.check_room(&fresh)?;
         Ok(admissions)
+    }
+
+    /// Whether the task could ever have its slots. One that was accepted before the limits were lowered takes all
+    /// that there are.
+    pub(super) fn check_slots(&self, placement: &Placement) -> Result<(), Refusal> {
+        let (asked, host) = (placement.slots, self.settings.slots);
+        if asked > host {
+            return Err(Refusal::TooManySlots { asked, most: host, queue: None });
+        }
+        match self.lane(&placement.queue)?.queue.limits.slots {
+            Some(most) if asked > most => {
+                Err(Refusal::TooManySlots { asked, most, queue: Some(placement.queue.clone()) })
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Whether the queues and the host take so many more.

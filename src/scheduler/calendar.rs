@@ -19,19 +19,13 @@ pub const SHORTEST_INTERVAL_MS: u64 = 1_000;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The expression does not follow crontab(5).
-    #[error("read the calendar expression")]
-    Expression(#[source] CronError),
+    #[error("{0}")]
+    Expression(String),
     /// The time zone is not in the host's database.
-    #[error("find the time zone {name:?}")]
-    Zone {
-        /// As given.
-        name: String,
-        /// What the database said.
-        #[source]
-        source: jiff::Error,
-    },
+    #[error("there is no time zone {0:?}")]
+    Zone(String),
     /// The expression names a date that does not come, such as 30 February.
-    #[error("the calendar expression names no time to come")]
+    #[error("it names no time to come")]
     Never,
 }
 
@@ -108,10 +102,10 @@ struct Calendar {
 impl Calendar {
     fn read(expression: &str, zone: Option<&str>) -> Result<Self, Error> {
         let parser = CronParser::builder().seconds(Seconds::Optional).build();
-        let cron = parser.parse(expression).map_err(Error::Expression)?;
+        let cron = parser.parse(expression).map_err(unreadable)?;
         let zone = match zone {
             None => TimeZone::system(),
-            Some(name) => TimeZone::get(name).map_err(|source| Error::Zone { name: name.to_owned(), source })?,
+            Some(name) => TimeZone::get(name).map_err(|_| Error::Zone(name.to_owned()))?,
         };
         Ok(Self { cron, zone })
     }
@@ -140,8 +134,23 @@ fn found(result: Result<Zoned, CronError>) -> Result<Option<Timestamp>, Error> {
             | CronError::InvalidPattern(_)
             | CronError::IllegalCharacters(_)
             | CronError::ComponentError(_)),
-        ) => Err(Error::Expression(error)),
+        ) => Err(unreadable(error)),
     }
+}
+
+/// What the reader of expressions found, without its capital, its full stop and its own names for things.
+fn unreadable(error: CronError) -> Error {
+    let text = match error {
+        CronError::EmptyPattern => "it is empty".to_owned(),
+        CronError::InvalidPattern(text) | CronError::IllegalCharacters(text) | CronError::ComponentError(text) => text,
+        other @ (CronError::TimeSearchLimitExceeded | CronError::InvalidDate | CronError::InvalidTime) => {
+            other.to_string()
+        }
+    };
+    let text = text.trim_end_matches('.');
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_ascii_lowercase());
+    Error::Expression(first.into_iter().chain(letters).collect())
 }
 
 #[cfg(test)]
@@ -203,9 +212,10 @@ mod tests {
     #[test]
     fn what_is_no_expression_is_told() {
         for bad in ["", "* *", "61 * * * *", "a b c d e"] {
-            assert!(next_after(&calendar(bad, "UTC"), Timestamp(0)).is_err(), "{bad:?}");
+            let said = next_after(&calendar(bad, "UTC"), Timestamp(0)).unwrap_err().to_string();
+            assert!(said.starts_with(char::is_lowercase) && !said.ends_with('.'), "{bad:?}: {said}");
         }
-        assert!(matches!(next_after(&calendar("@daily", "Mars/Olympus"), Timestamp(0)), Err(Error::Zone { .. })));
+        assert!(matches!(next_after(&calendar("@daily", "Mars/Olympus"), Timestamp(0)), Err(Error::Zone(_))));
     }
 
     #[test]

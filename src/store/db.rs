@@ -1,5 +1,7 @@
 //! A connection that runs prepared statements and speaks of failures in the store's own words.
 
+use std::cell::Cell;
+
 use rusqlite::types::Type;
 use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Params, Row};
 use serde::Serialize;
@@ -13,12 +15,14 @@ use super::{Error, Result};
 pub(super) struct Db {
     conn: Connection,
     path: String,
+    /// Whether anything failed for want of room since it was last asked.
+    was_full: Cell<bool>,
 }
 
 impl Db {
     pub(super) fn new(conn: Connection, path: String) -> Self {
         conn.set_prepared_statement_cache_capacity(sql::COUNT);
-        Self { conn, path }
+        Self { conn, path, was_full: Cell::new(false) }
     }
 
     pub(super) fn conn(&self) -> &Connection {
@@ -80,7 +84,16 @@ impl Db {
 
     /// What the store says of a failure of SQLite.
     pub(super) fn error(&self, action: &'static str, source: rusqlite::Error) -> Error {
-        translate(&self.path, action, source)
+        let error = translate(&self.path, action, source);
+        if matches!(error, Error::Full { .. }) {
+            self.was_full.set(true);
+        }
+        error
+    }
+
+    /// Whether anything failed for want of room since this was last asked.
+    pub(super) fn take_was_full(&self) -> bool {
+        self.was_full.take()
     }
 
     /// What the store says where the database contradicts itself.

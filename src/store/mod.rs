@@ -19,6 +19,7 @@ mod page;
 mod queues;
 mod records;
 mod recover;
+mod reserve;
 mod schema;
 mod sql;
 mod sqlite;

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::db::{Db, int, translate};
 use super::ledger::Ledger;
 use super::recover;
+use super::reserve::Reserve;
 use super::schema::{self, MIGRATIONS};
 use super::{Error, Result, SqliteStore, Store, sql};
 use crate::sys::sqlite;
@@ -28,11 +29,13 @@ pub struct Settings {
     pub cache_bytes: u64,
     /// Pages of 4 KiB in the log after which a commit moves them into the database.
     pub checkpoint_pages: u32,
+    /// Room kept back beside the database for the time when the disk is full, in bytes.
+    pub reserve_bytes: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { cache_bytes: 2 << 20, checkpoint_pages: 1000 }
+        Self { cache_bytes: 2 << 20, checkpoint_pages: 1000, reserve_bytes: 4 << 20 }
     }
 }
 
@@ -64,7 +67,9 @@ impl SqliteStore {
             return Err(unfit(&path, "the file system allows no write-ahead log".to_owned()));
         }
         let db = Db::new(conn, name.clone());
-        let store = Self::start(db, Some(path))?;
+        let reserve = Reserve::new(recover::beside(&path, "-reserve"), settings.reserve_bytes);
+        let mut store = Self::start(db, Some(path), Some(reserve))?;
+        store.fill_reserve();
         keep_log(store.db.conn(), false).map_err(fail)?;
         Ok(store)
     }
@@ -77,7 +82,7 @@ impl SqliteStore {
         let name = ":memory:";
         load_library(name)?;
         let conn = Connection::open_in_memory().map_err(|fault| translate(name, OPEN, fault))?;
-        Self::start(Db::new(conn, name.to_owned()), None)
+        Self::start(Db::new(conn, name.to_owned()), None, None)
     }
 
     /// The queue as it is found after the process died at this moment: what was not committed never
@@ -88,15 +93,15 @@ impl SqliteStore {
     pub fn crash(mut self) -> Result<Self> {
         self.rollback();
         self.db.conn().flush_prepared_statement_cache();
-        Self::start(self.db, self.path)
+        Self::start(self.db, self.path, self.reserve)
     }
 
-    fn start(mut db: Db, path: Option<PathBuf>) -> Result<Self> {
+    fn start(mut db: Db, path: Option<PathBuf>, reserve: Option<Reserve>) -> Result<Self> {
         schema::migrate(&mut db, MIGRATIONS)?;
         let books = Ledger::load(&db)?;
         let identity = db.row(sql::GET_META, ["identity"], |row| row.get(0))?;
         let identity = identity.ok_or_else(|| db.damaged("its identity is missing"))?;
-        Ok(Self { db, books, identity, path })
+        Ok(Self { db, books, identity, path, reserve })
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::db::Db;
 use super::ledger::Ledger;
+use super::reserve::Reserve;
 use super::{
     Candidate, Counts, EventFilter, EventPage, Filter, Listing, NewTask, OpenAttempt, Page, Result, Store, attempts,
     events, list, queues, recover, sql, tasks,
@@ -21,6 +22,8 @@ pub struct SqliteStore {
     pub(super) books: Ledger,
     pub(super) identity: String,
     pub(super) path: Option<PathBuf>,
+    /// Room for when the disk is full; none for a queue in memory.
+    pub(super) reserve: Option<Reserve>,
 }
 
 impl Store for SqliteStore {
@@ -35,7 +38,10 @@ impl Store for SqliteStore {
     fn commit(&mut self) -> Result<()> {
         let written = self.books.write(&self.db).and_then(|()| self.db.execute(sql::COMMIT, ()));
         match written {
-            Ok(_) => self.books.committed(),
+            Ok(_) => {
+                self.books.committed();
+                self.fill_reserve();
+            }
             Err(fault) => {
                 self.rollback();
                 return Err(fault);
@@ -50,6 +56,12 @@ impl Store for SqliteStore {
             let _ = self.db.execute(sql::ROLLBACK, ());
         }
         self.books.rolled_back();
+        // The caller tries again, and finds the room that this gives.
+        if self.db.take_was_full()
+            && let Some(reserve) = &mut self.reserve
+        {
+            reserve.give_way();
+        }
     }
 
     fn free_bytes(&self) -> Result<u64> {
@@ -208,5 +220,18 @@ impl Store for SqliteStore {
 
     fn remove_events(&mut self, before: Timestamp, limit: usize) -> Result<usize> {
         events::remove(self, before, limit)
+    }
+}
+
+impl SqliteStore {
+    /// Puts the reserve right where it is not whole and there is room for it.
+    pub(super) fn fill_reserve(&mut self) {
+        if self.reserve.as_ref().is_none_or(Reserve::is_whole) {
+            return;
+        }
+        let free = self.free_bytes().unwrap_or(0);
+        if let Some(reserve) = &mut self.reserve {
+            reserve.fill(free);
+        }
     }
 }

@@ -248,3 +248,34 @@ fn d9_the_configuration_is_shown_with_its_sources() {
     assert_eq!(document["host"]["slots"]["value"], 3);
     assert!(daemon.ok(&["config", "check"]).contains("config.yml"));
 }
+
+#[test]
+fn t10_whoever_waits_for_one_task_hears_why_its_status_is_not_its_own() {
+    let daemon = Daemon::new();
+    let said = |arguments: &[&str]| {
+        let output = daemon.run(&[&["submit", "--wait"], arguments].concat());
+        (code(&output), words(&output.stderr).trim_end().to_owned())
+    };
+    let (status, missing) = said(&["--", "./nosuch"]);
+    assert!(status == Some(127) && missing.starts_with("taskdaemon: task 1 could not be started: "), "{missing}");
+    let late = "taskdaemon: task 2 took longer than its timeout".to_owned();
+    assert_eq!(said(&["--timeout", "50ms", "--", "sleep", "1000"]), (Some(124), late));
+    let killed = "taskdaemon: task 3 was ended by SIGKILL".to_owned();
+    assert_eq!(said(&["--shell", "kill -9 $$"]), (Some(137), killed));
+    let own = "taskdaemon: task 4 itself returned exit status 127".to_owned();
+    assert_eq!(said(&["--shell", "exit 127"]), (Some(127), own));
+    assert_eq!(said(&["--shell", "exit 5"]), (Some(5), String::new()), "a plain status needs no words");
+    let tried = "taskdaemon: task 6 itself returned exit status 5, the last of 2 failures".to_owned();
+    assert_eq!(said(&["--retries", "1", "--retry-delay", "1ms", "--shell", "exit 5"]), (Some(5), tried));
+    let again = daemon.run(&["wait", "3"]);
+    assert_eq!((code(&again), words(&again.stdout).as_str()), (Some(137), ""));
+    assert!(words(&again.stderr).contains("SIGKILL"), "{}", words(&again.stderr));
+}
+
+#[test]
+fn t2_a_variable_that_is_not_set_is_told_when_it_is_to_be_passed_on() {
+    let daemon = Daemon::new();
+    let output = daemon.run(&["submit", "--hold", "--env", "NOBODY_SET_THIS", "--", "true"]);
+    assert_eq!((code(&output), words(&output.stdout).as_str()), (Some(0), "1\n"));
+    assert!(words(&output.stderr).contains("NOBODY_SET_THIS is not set"), "{}", words(&output.stderr));
+}

@@ -117,3 +117,30 @@ fn t6_a_damaged_store_is_refused_in_words_and_kept() {
     daemon.start();
     assert_eq!(daemon.task_state(&id), "held");
 }
+
+#[test]
+fn t8_output_that_fills_the_disk_ends_in_a_recorded_end_and_can_be_pruned() {
+    let mut daemon = Daemon::unstarted("host:\n  slots: 2\nintake:\n  min_free: 16M\n");
+    let Some(_disk) = Disk::mount(&daemon.state(), "64M") else {
+        eprintln!("left out: only root can mount the small file system that this test fills");
+        return;
+    };
+    daemon.start();
+    let script = "head -c 150000000 /dev/zero; exit 7";
+    let ended = daemon.run(&["submit", "--wait", "--output-cap", "200M", "--", "sh", "-c", script]);
+    assert_eq!(ended.status.code(), Some(7), "{}", daemon.log());
+    let id = String::from_utf8_lossy(&ended.stdout).trim().to_owned();
+    let cost = &daemon.task(&id)["history"][0]["cost"];
+    let bytes = |name: &str| cost[name].as_u64().unwrap_or_else(|| panic!("{name} of {cost}"));
+    assert!(bytes("output_bytes") > 32 << 20, "{cost}");
+    assert_eq!(bytes("output_bytes") + bytes("dropped_bytes"), 150_000_000);
+    assert!(daemon.log().contains("reserve was given up"), "{}", daemon.log());
+    let status = daemon.get("/v1/status");
+    assert_eq!((status["health"].as_str(), status["intake"].as_bool()), (Some("degraded"), Some(false)), "{status}");
+    assert_eq!(daemon.run(&["submit", "--", "true"]).status.code(), Some(75));
+    eventually("the output is pruned", || daemon.run(&["rm", &id]).status.success().then_some(()));
+    eventually("intake opens again", || daemon.run(&["submit", "--wait", "--", "true"]).status.success().then_some(()));
+    let reserve = daemon.state().join("queue.db-reserve");
+    assert_eq!(fs::metadata(reserve).unwrap().len(), 4 << 20, "the next full disk finds it whole");
+    assert_eq!(daemon.get("/v1/status")["health"], "healthy");
+}

@@ -192,3 +192,16 @@ fn c2_members_of_the_group_handle_their_own_tasks_strangers_nothing_and_the_serv
     assert_eq!(daemon.ok(&["list", "--json"]).matches("\"owner\"").count(), 1, "and so does root");
     daemon.ok(&["cancel", &id]);
 }
+
+#[test]
+fn usr1_tells_how_everything_stands_and_an_orderly_stop_warns_of_nothing() {
+    let mut daemon = Daemon::new();
+    daemon.submit(&["--hold", "--", "true"]);
+    daemon.runner_pid();
+    daemon.signal(10);
+    let log = eventually("it is logged", || Some(daemon.log()).filter(|log| log.contains("as it stands")));
+    let line = log.lines().find(|line| line.contains("as it stands")).unwrap();
+    assert!(line.contains("held 1") && line.contains("0/2") && line.contains("Healthy"), "{line}");
+    assert!(daemon.stop().success());
+    assert!(!daemon.log().contains("WARN"), "{}", daemon.log());
+}

@@ -251,3 +251,19 @@ fn t14_wait_takes_a_deadline_many_ids_labels_and_queues() {
     assert_eq!(daemon.run(&["wait", "--label", "group"]).status.code(), Some(1));
     assert_eq!(daemon.run(&["wait", &slow]).status.code(), Some(143));
 }
+
+#[test]
+fn t2_slots_that_no_task_could_ever_have_are_refused() {
+    let daemon = Daemon::with("host:\n  slots: 4\nqueues:\n  narrow:\n    slots: 1\n");
+    let refused = |arguments: &[&str]| {
+        let output = daemon.run(&[arguments, &["--", "true"]].concat());
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (status, words) = refused(&["submit", "--slots", "99"]);
+    assert!(status == Some(65) && words.contains("asks for 99 slots, and the host has 4"), "{words}");
+    let (status, words) = refused(&["submit", "--queue", "narrow", "--slots", "2"]);
+    assert!(status == Some(65) && words.contains("asks for 2 slots, and queue narrow has 1"), "{words}");
+    let (status, words) = refused(&["schedule", "add", "wide", "--every", "1h", "--slots", "5"]);
+    assert!(status == Some(65) && words.contains("the host has 4"), "{words}");
+    assert_eq!(daemon.get("/v1/tasks")["tasks"], serde_json::json!([]));
+}

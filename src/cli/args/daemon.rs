@@ -58,7 +58,7 @@ pub(crate) struct Start {
 // How long to look.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Status {
-    /// Wait up to this long until it runs and answers
+    /// Wait up to this long until it answers and is healthy
     #[arg(short, long, value_name = "SECONDS", value_parser = parse::duration)]
     pub(crate) wait: Option<Duration>,
 }
