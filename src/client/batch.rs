@@ -5,7 +5,7 @@ use std::io::BufRead;
 use serde_json::value::RawValue;
 
 use super::{Client, ClientError, Result};
-use crate::wire::api::{Accepted, TaskRequest};
+use crate::wire::api::{Accepted, TaskRequest, plain};
 
 /// Tasks of one request at most.
 const MAX_TASKS: usize = 2_000;
@@ -116,7 +116,8 @@ impl Client {
                 None => {}
                 Some(Fault::Read(source)) => return Err(ClientError::Input { line: slicer.line, source }),
                 Some(Fault::Json(error)) => {
-                    let (line, accepted, detail) = (slicer.line, done.accepted, error.to_string());
+                    let (line, accepted, detail) =
+                        (slicer.line, done.accepted, format!("it is no JSON document: {}", plain(&error)));
                     return Err(ClientError::Line { line, detail, accepted, problem: None });
                 }
             }

@@ -64,7 +64,7 @@ pub enum ClientError {
         source: io::Error,
     },
     /// A line of a batch is at fault; `accepted` tasks before it were accepted and stay so.
-    #[error("line {line}: {detail} ({accepted} tasks from the lines before it were accepted)")]
+    #[error("line {line}: {detail} ({})", accepted_before(*accepted))]
     Line {
         /// Which, from 1.
         line: u64,
@@ -121,6 +121,14 @@ impl ClientError {
             | Self::Line { .. }
             | Self::Stopped { .. } => false,
         }
+    }
+}
+
+fn accepted_before(count: u64) -> String {
+    match count {
+        0 => "nothing was accepted".to_owned(),
+        1 => "1 task from the lines before it was accepted".to_owned(),
+        more => format!("{more} tasks from the lines before it were accepted"),
     }
 }
 

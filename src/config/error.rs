@@ -6,7 +6,7 @@ use std::io;
 
 use super::source::{Key, Position, Source};
 use super::units::UnitError;
-use crate::task::NameError;
+use crate::task::{NameError, nearest};
 
 /// How many faults a message lists; a file of another kind can have thousands.
 const MOST_PRINTED: usize = 50;
@@ -191,48 +191,20 @@ pub enum Reason {
 
 /// The advice for an unknown key: the nearest one, or all where none is near.
 pub(super) fn hint(unknown: &str, known: &[&str]) -> String {
-    let nearest = known
-        .iter()
-        .map(|key| (distance(unknown, key), key))
-        .min()
-        .filter(|(distance, key)| *distance <= 1 + key.len() / 4);
-    match nearest {
-        Some((_, key)) => format!("did you mean {key}?"),
+    match nearest(unknown, known) {
+        Some(key) => format!("did you mean {key}?"),
         None => format!("known here: {}", known.join(", ")),
     }
 }
 
-/// Levenshtein's distance, in characters.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (above, left) in one.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = above + 1;
-        for (column, right) in other.iter().enumerate() {
-            let changed = diagonal + usize::from(left != *right);
-            diagonal = row[column + 1];
-            row[column + 1] = changed.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[other.len()]
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{distance, hint};
+    use super::hint;
 
     #[test]
     fn the_hint_names_the_nearest_key_or_all_of_them() {
         let known = ["level", "format"];
         assert_eq!(hint("levle", &known), "did you mean level?");
         assert_eq!(hint("colour", &known), "known here: level, format");
-    }
-
-    #[test]
-    fn the_distance_counts_insertions_removals_and_changes() {
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("same", "same"), 0);
     }
 }

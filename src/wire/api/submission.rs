@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use super::TaskRequest;
+use super::{TaskRequest, plain};
 use crate::task::{
     Bytes, Condition, Dependency, Limits, NameError, OnInterrupt, Placement, Retry, Spec, SpecError, Start, Stop,
     Submission, TaskId,
@@ -90,9 +90,9 @@ impl TaskRequest {
     /// Reads one task of a batch.
     ///
     /// # Errors
-    /// A [`Fault`] in the words of the JSON reader.
+    /// A [`Fault`] that says in plain words what does not read.
     pub fn parse(text: &RawValue) -> Result<Self, Fault> {
-        serde_json::from_str(text.get()).map_err(|error| Fault { field: None, what: error.to_string() })
+        serde_json::from_str(text.get()).map_err(|error| Fault { field: None, what: plain(&error) })
     }
 }
 

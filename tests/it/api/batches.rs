@@ -31,7 +31,7 @@ fn a_fault_names_its_line_and_what_stands_before_it_is_accepted() {
     let api = Api::start(counting());
     let good = "{\"command\":[\"true\"]}\n".repeat(16);
     let faulty = [
-        ("{\"command\":[\"true\"],\"prio\":1}\n", "unknown field `prio`"),
+        ("{\"command\":[\"true\"],\"prio\":1}\n", "there is no field \"prio\""),
         ("{\"command\":[\"true\"]\n", "EOF while parsing"),
         ("{\"command\":[\"a\"]},{\"command\":[\"b\"]}\n", "trailing characters"),
         ("]}\n", "expected value"),

@@ -34,7 +34,7 @@ fn each_fault_has_a_status_and_a_sentence() {
         ("POST", "/v1/tasks", "{", 400, "EOF while parsing"),
         ("POST", "/v1/tasks", "{\"tasks\":[]}", 400, "there are no tasks"),
         ("POST", "/v1/tasks", "{\"tasks\":[{}],\"x\":1}", 400, "unknown field `x`"),
-        ("POST", "/v1/tasks", "{\"tasks\":[{\"command\":[\"a\"]},{\"comand\":1}]}", 422, "unknown field `comand`"),
+        ("POST", "/v1/tasks", "{\"tasks\":[{\"command\":[\"a\"]},{\"comand\":1}]}", 422, "did you mean \"command\"?"),
         ("POST", "/v1/tasks", "{\"tasks\":[{\"command\":[\"a\"],\"nice\":99}]}", 422, "nice is 99"),
         ("POST", "/v1/tasks", "{\"tasks\":[{\"command\":[\"a\"],\"queue\":\"A B\"}]}", 422, "queue name \"A B\""),
         ("GET", "/v1/tasks?limit=many", "", 400, "invalid digit"),
