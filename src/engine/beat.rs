@@ -77,8 +77,14 @@ impl<S: Store, E: Executor> Engine<S, E> {
         if self.more || !self.inbox.is_empty() || !self.kept.is_empty() {
             return Some(self.clock);
         }
-        let timers =
-            [self.memory.next_due, self.next_recurrence(), self.next_probe(), self.next_note(), self.retain_at];
+        let timers = [
+            self.memory.next_due,
+            self.next_recurrence(),
+            self.next_probe(),
+            self.next_note(),
+            self.retain_at,
+            self.room_at,
+        ];
         timers.into_iter().flatten().min()
     }
 

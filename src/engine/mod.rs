@@ -82,6 +82,8 @@ pub struct Engine<S, E> {
     free: Option<u64>,
     /// When old tasks are next looked for; `None` while there are none.
     retain_at: Option<Timestamp>,
+    /// When room for tasks is looked for again; `None` while there is some.
+    room_at: Option<Timestamp>,
     /// Events since the engine last rested.
     busy: usize,
     /// The last beat's moment.
@@ -124,6 +126,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
             more: false,
             free: None,
             retain_at: Some(now),
+            room_at: None,
             busy: 0,
             clock: now,
             since: now,

@@ -1,5 +1,7 @@
 //! Claims: what the plan chose is written as an attempt, and started once that is committed.
 
+use std::time::Duration;
+
 use super::Engine;
 use super::link::{Link, Runner};
 use super::memory::Open;
@@ -12,9 +14,17 @@ use crate::task::{AttemptKey, Claim, EventKind, QueueName, State, Task, Timestam
 /// Claims in one beat at most.
 const CLAIMS_PER_BEAT: usize = 256;
 
+/// Bytes that have to be free for a task to start, where intake asks for as much: output must not take what the
+/// store gave up so that ends can be written down.
+const LEAST_FREE: u64 = 4 << 20;
+
+/// How often room is looked for while there is none: nobody tells when it comes.
+const LOOK_FOR_ROOM: Duration = Duration::from_secs(1);
+
 impl<S: Store, E: Executor> Engine<S, E> {
     /// Claims what may start now, where there is a runner to start it.
     pub(super) fn plan(&mut self, now: Timestamp) -> store::Result<()> {
+        self.room_at = None;
         let Link::Up(runner) = self.link.clone() else { return Ok(()) };
         let free = self.settings.slots.max(1).saturating_sub(self.memory.used);
         if self.stopping.is_some() || free == 0 {
@@ -22,6 +32,10 @@ impl<S: Store, E: Executor> Engine<S, E> {
         }
         let (names, snapshot) = self.snapshot(now, free)?;
         let mut choices = scheduler::plan(&snapshot);
+        if !choices.is_empty() && self.free_bytes()? < self.settings.min_free_bytes.min(LEAST_FREE) {
+            self.room_at = Some(now + LOOK_FOR_ROOM);
+            return Ok(());
+        }
         if choices.len() >= CLAIMS_PER_BEAT {
             choices.truncate(CLAIMS_PER_BEAT);
             self.more = true;

@@ -80,6 +80,9 @@ impl<S: Store, E: Executor> Engine<S, E> {
         if let Link::Down(reason) = &self.link {
             return format!("no runner: {reason}");
         }
+        if self.room_at.is_some() {
+            return "the disk is full, and its output would have no room".to_owned();
+        }
         let weight = scheduler::weight(task.slots, lane.queue.limits.slots, self.settings.slots);
         let limit = lane.queue.limits.slots.unwrap_or(self.settings.slots);
         if lane.used.saturating_add(weight) > limit {

@@ -144,3 +144,28 @@ fn t8_output_that_fills_the_disk_ends_in_a_recorded_end_and_can_be_pruned() {
     assert_eq!(fs::metadata(reserve).unwrap().len(), 4 << 20, "the next full disk finds it whole");
     assert_eq!(daemon.get("/v1/status")["health"], "healthy");
 }
+
+#[test]
+fn t8_tasks_wait_while_the_disk_is_full_and_start_once_there_is_room() {
+    let mut daemon = Daemon::unstarted("host:\n  slots: 2\nintake:\n  min_free: 16M\n");
+    let Some(_disk) = Disk::mount(&daemon.state(), "64M") else {
+        eprintln!("left out: only root can mount the small file system that this test fills");
+        return;
+    };
+    daemon.start();
+    let line = serde_json::json!({ "shell": "head -c 70000000 /dev/zero; exit 7", "output_cap_bytes": 200 << 20 });
+    let ids = daemon.batch(&vec![line.to_string(); 6].join("\n"));
+    let listed = |state: &str| daemon.get(&format!("/v1/tasks?state={state}"))["tasks"].as_array().unwrap().clone();
+    let mut ended = 0;
+    while ended < ids.len() {
+        eventually("nothing runs", || {
+            let queued = listed("queued").first().map(|task| task["id"].to_string());
+            let waits = queued.map(|id| daemon.task(&id)["waits_for"].to_string());
+            let held_back = waits.is_none_or(|why| why.contains("the disk is full"));
+            (held_back && listed("running").is_empty()).then_some(())
+        });
+        ended += listed("failed").len();
+        eventually("all is pruned", || daemon.run(&["prune", "--all"]).status.success().then_some(()));
+    }
+    eventually("intake opens again", || daemon.run(&["submit", "--wait", "--", "true"]).status.success().then_some(()));
+}
