@@ -11,7 +11,7 @@ use crate::api::{ReloadFailure, ReloadTo};
 use crate::config::{self, Environment, Flags, Settings};
 use crate::daemon::signals::{Signal, Source};
 use crate::daemon::{Lock, Phase, log};
-use crate::engine::{Refusal, Reply};
+use crate::engine::{Refusal, Reply, RunnerState};
 use crate::sys::signal::Blocked;
 use crate::task::Size;
 use crate::wire::api::ReloadDocument;
@@ -193,8 +193,12 @@ fn log_status(answer: Result<Reply, Refusal>) {
     let counts = status.counts.iter().map(|(state, count)| format!("{state} {count}"));
     let tasks = counts.collect::<Vec<_>>().join(", ");
     let (used, all) = status.slots;
-    let (health, runner, intake, free) = (status.health, &status.runner, status.intake, Size(status.free_bytes));
-    info!(tasks, slots = format!("{used}/{all}"), ?runner, intake, ?health, problems = ?status.problems, %free, "as it stands");
+    let runner = match &status.runner {
+        RunnerState::Linked { pid, .. } => format!("process {pid}"),
+        RunnerState::Lost { reason } => reason.clone(),
+    };
+    let (health, intake, free) = (status.health, status.intake, Size(status.free_bytes));
+    info!(tasks, slots = format!("{used}/{all}"), runner, intake, ?health, problems = ?status.problems, %free, "as it stands");
 }
 
 /// An error and its causes, in one line.
