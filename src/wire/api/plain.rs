@@ -11,6 +11,8 @@ pub fn plain(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
     let text = text.strip_suffix(&place).unwrap_or(&text);
+    // Its word for the rest of `true`, `false` or `null`.
+    let text = if text == "expected ident" { "expected value" } else { text };
     // The reader has no other way to tell which field it was than these words.
     let Some(words) = text.strip_prefix("unknown field `") else { return text.to_owned() };
     let mut quoted = words.split('`').step_by(2);
@@ -41,6 +43,6 @@ mod tests {
     fn what_is_not_as_it_should_be_is_told_without_a_place() {
         let type_fault = said(r#"{"priority":"high"}"#);
         assert_eq!(type_fault, "invalid type: string \"high\", expected i32");
-        assert_eq!(said("nonsense"), "expected ident");
+        assert_eq!(said("nonsense"), "expected value");
     }
 }

@@ -45,7 +45,7 @@ impl ScheduleRequest {
             (Some(_), Some(_)) => fault("calendar", "give an interval or a calendar expression, not both"),
             (None, None) => fault("calendar", "give an interval (every_ms) or a calendar expression (calendar)"),
             (Some(_), None) if self.zone.is_some() => fault("zone", "an interval has no time zone"),
-            (Some(0..1000), None) => fault("every_ms", "an interval is at least 1000 ms"),
+            (Some(0..1000), None) => fault("every_ms", "an interval is at least 1s"),
             (Some(interval_ms), None) => Ok(Rule::Every { interval_ms, since: now }),
             (None, Some(expression)) => Ok(Rule::Calendar { expression: expression.clone(), zone: self.zone.clone() }),
         }
