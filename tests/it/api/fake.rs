@@ -1,6 +1,6 @@
 //! An engine that answers from a table, behind the real API.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -99,6 +99,15 @@ impl Api {
 pub(super) fn read_all(mut stream: UnixStream) -> String {
     let mut text = Vec::new();
     stream.read_to_end(&mut text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+/// What was answered to a client that never stopped sending: in the end it is cut off, but not before it can read.
+pub(super) fn read_until_cut_off(mut stream: UnixStream) -> String {
+    let mut text = Vec::new();
+    if let Err(error) = stream.read_to_end(&mut text) {
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    }
     String::from_utf8(text).unwrap()
 }
 

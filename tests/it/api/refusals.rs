@@ -10,7 +10,7 @@ use taskdaemon::engine::{Command, Refusal};
 use taskdaemon::task::{QueueName, TaskId};
 use taskdaemon::wire::api::{ActRequest, Verb};
 
-use super::fake::{Api, counting, read_all};
+use super::fake::{Api, counting, read_until_cut_off};
 
 /// The status and the problem of an answer.
 fn problem(answer: &str) -> (u16, Value) {
@@ -128,7 +128,7 @@ fn an_endless_body_is_refused_as_soon_as_it_is_too_long() {
         }
     };
     assert!(matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{error}");
-    assert_eq!(problem(&read_all(stream)).0, 413);
+    assert_eq!(problem(&read_until_cut_off(stream)).0, 413);
     let announced = "POST /v1/tasks HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999\r\n\r\n";
     assert_eq!(problem(&api.say(announced.as_bytes())).0, 413);
 }
