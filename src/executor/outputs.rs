@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use crate::sys::fs::{create_private, free_bytes, open_regular};
+use crate::sys::fs::{create_private, open_regular};
 use crate::task::{AttemptKey, TaskId};
 
 /// Tasks per directory.
@@ -27,12 +27,6 @@ pub struct OutputError {
 }
 
 impl OutputError {
-    /// Whether the disk, or the user's share of it, is full.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-    }
-
     /// Whether there is no such file.
     #[must_use]
     pub fn is_missing(&self) -> bool {
@@ -117,15 +111,6 @@ impl Outputs {
             }
         }
         Ok(blocks.saturating_mul(512))
-    }
-
-    /// What may still be written, in bytes.
-    ///
-    /// # Errors
-    /// Where the state directory is gone.
-    pub fn free_bytes(&self) -> Result<u64, OutputError> {
-        let state = self.root.parent().unwrap_or(&self.root);
-        free_bytes(state).map_err(|source| OutputError { verb: "look at", path: state.into(), source })
     }
 }
 

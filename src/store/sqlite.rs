@@ -10,6 +10,7 @@ use super::{
     Candidate, Counts, EventFilter, EventPage, Filter, Listing, NewTask, OpenAttempt, Page, Result, Store, attempts,
     events, list, queues, recover, sql, tasks,
 };
+use crate::sys::fs;
 use crate::task::{
     Attempt, AttemptKey, Claim, Condition, Dependency, Event, EventKind, Key, Queue, QueueName, Schedule, Spec, Task,
     TaskId, Timestamp,
@@ -66,10 +67,8 @@ impl Store for SqliteStore {
 
     fn free_bytes(&self) -> Result<u64> {
         let Some(path) = &self.path else { return Ok(u64::MAX) };
-        let free = match nix::sys::statvfs::statvfs(path) {
-            Ok(about) => about.blocks_available().saturating_mul(about.fragment_size()),
-            Err(fault) => return Err(recover::file_error("look at the file system of", path, fault.into())),
-        };
+        let free =
+            fs::free_bytes(path).map_err(|fault| recover::file_error("look at the file system of", path, fault))?;
         // What stands in the log is yet to be moved into the file, which grows by as much.
         let log = std::fs::metadata(recover::beside(path, "-wal")).map_or(0, |about| about.len());
         Ok(free.saturating_sub(log))
