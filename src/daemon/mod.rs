@@ -1,7 +1,8 @@
 //! A daemon's process: one of it per directory, its signals, its directories, its log.
 //!
 //! [`Lock`] makes it the only one, [`inspect()`] and [`stop()`] see and end it from another process,
-//! [`signals`] turns signals into values, [`directory`] keeps others out, [`log`] writes down.
+//! [`signals`] turns signals into values, [`lifecycle`] says what may follow what, [`service`] speaks to the service manager, [`directory`] keeps others out,
+//! [`log`] writes down.
 //!
 //! ```
 //! use std::time::Duration;
@@ -25,11 +26,13 @@
 
 pub mod directory;
 mod inspect;
+pub mod lifecycle;
 mod lock;
 mod lockfile;
 pub mod log;
 mod pidfile;
 mod record;
+pub mod service;
 pub mod signals;
 pub mod socket;
 mod stop;

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FdFlag, OFlag};
@@ -52,6 +52,21 @@ pub fn occupy_standard() -> io::Result<()> {
         // What stands in for a closed standard descriptor lives as long as the process.
         std::mem::forget(fd);
     }
+}
+
+/// Takes over a descriptor that this process was started with, by its number; closed on exec from now on. Whoever
+/// started it passed the descriptor on for this, so that nobody else in the process owns the number.
+///
+/// # Errors
+/// EBADF where it is closed, and for the standard ones, which are everybody's.
+pub fn adopt(number: RawFd) -> io::Result<OwnedFd> {
+    if number <= 2 {
+        return Err(Errno::EBADF.into());
+    }
+    // SAFETY: sets a flag by number; fails where the descriptor is closed.
+    Errno::result(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    // SAFETY: it is open, and it was passed on for the caller alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Moves standard input to a descriptor of its own and puts /dev/null in its place.

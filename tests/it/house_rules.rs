@@ -22,6 +22,9 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hyper_util", &["api"]),
     ("http_body_util", &["api"]),
     ("tower_service", &["api"]),
+    // How service managers are spoken to.
+    ("libsystemd", &["daemon"]),
+    ("sd_notify", &["daemon"]),
     ("rusqlite", &["store"]),
     ("saphyr", &["config"]),
     ("saphyr_parser", &["config"]),
