@@ -1,8 +1,9 @@
 //! A daemon's process: one of it per directory, its signals, its directories, its log.
 //!
 //! [`Lock`] makes it the only one, [`inspect()`] and [`stop()`] see and end it from another process,
-//! [`signals`] turns signals into values, [`lifecycle`] says what may follow what, [`service`] speaks to the service manager, [`directory`] keeps others out,
-//! [`log`] writes down.
+//! [`signals`] turns signals into values, [`lifecycle`] says what may follow what, [`service`] speaks to the service
+//! manager, [`directory`] keeps others out, [`log`] writes down, [`health`] tells how well it is, [`port`] listens on
+//! one.
 //!
 //! ```
 //! use std::time::Duration;
@@ -25,12 +26,14 @@
 //! It must not know tasks, queues or settings: any daemon could use it.
 
 pub mod directory;
+pub mod health;
 mod inspect;
 pub mod lifecycle;
 mod lock;
 mod lockfile;
 pub mod log;
 mod pidfile;
+pub mod port;
 mod record;
 pub mod service;
 pub mod signals;

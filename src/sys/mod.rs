@@ -3,7 +3,8 @@
 //! [`process`] starts each [`program`] and collects its end, [`procfs`] looks at others, [`pidfd`] holds
 //! on to them, [`signal`] takes and sends signals, [`fd`] and [`memfd`] move bytes, [`socket`] passes
 //! messages with descriptors, [`peer`] tells who is at their other end, [`events`] waits for many descriptors
-//! at once, [`fs`] opens private files, [`clock`] reads the time.
+//! at once, [`fs`] opens private files, [`clock`] reads the time, [`tcp`] tells who
+//! listens on a port, [`usage`] what this process uses.
 //!
 //! All `unsafe` of the crate stands here. It must not know tasks, queues, messages or settings.
 #![allow(unsafe_code, reason = "the one module that may; each block tells why it is sound")]
@@ -22,3 +23,5 @@ pub mod program;
 pub mod signal;
 pub mod socket;
 pub mod sqlite;
+pub mod tcp;
+pub mod usage;
