@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant, SystemTime};
 
-use taskdaemon::engine::{Caller, Command, Engine, Envelope, Message, Settings};
+use taskdaemon::engine::{Caller, Command, Engine, Envelope, Message, Settings, Thresholds};
 use taskdaemon::executor::fake::FakeRunner;
 use taskdaemon::executor::{Cause, ExitStatus};
 use taskdaemon::store::{self, SqliteStore};
@@ -47,6 +47,7 @@ fn settings() -> Settings {
         max_age: Duration::from_secs(86_400),
         max_ended: u64::MAX,
         max_output_bytes: u64::MAX,
+        health: Thresholds::default(),
     }
 }
 

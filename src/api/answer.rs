@@ -103,9 +103,23 @@ impl IntoResponse for Failure {
     }
 }
 
+/// The mark of an answer that says everything by itself, whatever its status.
+#[derive(Debug, Clone, Copy)]
+struct Whole;
+
+/// A JSON answer that is no problem document though its status may be that of an error.
+pub(super) fn whole(status: StatusCode, document: &impl Serialize) -> Response {
+    let mut response = json(status, document);
+    response.extensions_mut().insert(Whole);
+    response
+}
+
 /// Gives an error its problem document, whoever made it.
 pub(super) fn finish(mut response: Response, path: &str) -> Response {
     let status = response.status();
+    if response.extensions_mut().remove::<Whole>().is_some() {
+        return response;
+    }
     if !status.is_client_error() && !status.is_server_error() {
         return response;
     }

@@ -6,8 +6,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::answer::Failure;
+use super::examine::Examiner;
 use super::growth::Growth;
 use super::{Hub, Settings};
+use crate::daemon::health::Registry;
 use crate::engine::{Caller, Command, Handle, Reply};
 use crate::task::{Bytes, Timestamp};
 use crate::wire::api::{ReloadDocument, TaskDefaults};
@@ -45,6 +47,8 @@ pub struct Services {
     pub engine: Handle,
     /// Where the engine publishes its events.
     pub hub: Hub,
+    /// The checks of `/health`.
+    pub health: Registry,
     /// What a reload does.
     pub reload: Reload,
     /// What the daemon says of itself.
@@ -60,6 +64,7 @@ pub(super) struct Context(Arc<Inner>);
 pub(super) struct Inner {
     pub(super) settings: Settings,
     pub(super) hub: Hub,
+    pub(super) examiner: Examiner,
     pub(super) reload: Reload,
     pub(super) about: About,
     /// Room for large bodies, in KiB.
@@ -90,6 +95,7 @@ impl Context {
             bodies: Arc::new(Semaphore::new(settings.max_bodies.div_ceil(1024))),
             settings,
             hub: services.hub,
+            examiner: Examiner::new(services.health),
             reload: services.reload,
             about: services.about,
             growth: Growth::new(),
@@ -109,6 +115,11 @@ impl Context {
             Ok(Err(_)) => Err(Failure::from(crate::engine::Refusal::Gone)),
             Err(_) => Err(Failure::new(503, "engine-slow", "The engine is busy", "the engine did not answer in time")),
         }
+    }
+
+    /// The daemon itself, for what it asks on behalf of nobody.
+    pub(super) fn itself(&self) -> Caller {
+        Caller { uid: self.about.uid, privileged: true }
     }
 
     /// What tasks have now where nobody says otherwise.

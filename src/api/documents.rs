@@ -1,11 +1,12 @@
 //! From the engine's answers to documents.
 
 use super::context::{About, now};
-use crate::engine::{Counts, Detail, EventPage, Filter, Health, Line, Listing, RunnerState, Status};
+use crate::daemon::health::Report;
+use crate::engine::{Counts, Detail, EventPage, Filter, Line, Listing, RunnerState, Status};
 use crate::task::Queue;
 use crate::wire::api::{
-    EventDocument, EventsPage, QueueDocument, QueuesPage, RunnerDocument, SlotsDocument, StatusDocument, TaskDetail,
-    TaskFilter, TaskSummary, TasksPage,
+    CheckDocument, EventDocument, EventsPage, HealthDocument, QueueDocument, QueuesPage, RunnerDocument, SlotsDocument,
+    StatusDocument, TaskDetail, TaskFilter, TaskSummary, TasksPage,
 };
 
 pub(super) fn filter(filter: TaskFilter) -> Filter {
@@ -43,6 +44,17 @@ pub(super) fn events(page: EventPage) -> EventsPage {
     EventsPage { events: page.events.into_iter().map(EventDocument::from).collect(), next: page.next }
 }
 
+pub(super) fn health(report: &Report) -> HealthDocument {
+    let checks = report.checks.iter().map(|check| CheckDocument {
+        name: check.name.clone(),
+        health: check.finding.level.word().to_owned(),
+        says: check.finding.says.clone(),
+        advice: check.finding.advice.clone(),
+        took_ms: u64::try_from(check.took.as_millis()).unwrap_or(u64::MAX),
+    });
+    HealthDocument { health: report.level().word().to_owned(), checks: checks.collect() }
+}
+
 pub(super) fn status(status: Status, about: &About) -> StatusDocument {
     StatusDocument {
         version: about.version.clone(),
@@ -50,11 +62,8 @@ pub(super) fn status(status: Status, about: &About) -> StatusDocument {
         socket: about.socket.clone(),
         started_at: about.started_at.into(),
         uptime_ms: u64::try_from(now().since(about.started_at).as_millis()).unwrap_or(u64::MAX),
-        health: match status.health {
-            Health::Healthy => "healthy".to_owned(),
-            Health::Degraded => "degraded".to_owned(),
-        },
-        problems: status.problems,
+        health: status.health().word().to_owned(),
+        problems: status.problems().map(str::to_owned).collect(),
         intake: status.intake,
         counts: status.counts,
         slots: SlotsDocument { taken: status.slots.0, all: status.slots.1 },

@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use utoipa::OpenApi;
 use utoipa::openapi::path::PathItem;
 
-use super::routes::{actions, daemon, events, output, queues, schedules, tasks, wait};
+use super::routes::{actions, daemon, events, health, output, queues, schedules, tasks, wait};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -21,6 +21,10 @@ use super::routes::{actions, daemon, events, output, queues, schedules, tasks, w
         daemon::openapi,
         daemon::status,
         daemon::reload,
+        health::health,
+        health::ready,
+        health::live,
+        health::metrics,
         tasks::submit,
         tasks::list,
         tasks::show,

@@ -2,21 +2,31 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::net::TcpListener as StdTcpListener;
 use std::os::unix::net::UnixListener as StdListener;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::connection::{self, Admission};
 use super::context::{Context, Services};
-use super::{Settings, peer, routes};
+use super::{Settings, loopback, peer, routes};
 use crate::wire::api::TaskDefaults;
 
 /// Threads for what would keep the reactor: parsing large bodies, reading long outputs.
 const HELPERS: usize = 4;
+
+/// Where clients arrive.
+#[derive(Debug)]
+pub struct Listeners {
+    /// Those who may ask for anything that is theirs.
+    pub control: StdListener,
+    /// Those who may ask how the daemon is, and nothing else.
+    pub loopback: Option<StdTcpListener>,
+}
 
 /// A running API.
 #[derive(Debug)]
@@ -50,12 +60,15 @@ impl Serving {
     }
 }
 
-/// Serves `listener` on a thread of its own.
+/// Serves those who arrive on a thread of its own.
 ///
 /// # Errors
 /// Where the thread or what it needs cannot be had.
-pub fn spawn(listener: StdListener, settings: Settings, services: Services) -> io::Result<Serving> {
-    listener.set_nonblocking(true)?;
+pub fn spawn(listeners: Listeners, settings: Settings, services: Services) -> io::Result<Serving> {
+    listeners.control.set_nonblocking(true)?;
+    if let Some(loopback) = &listeners.loopback {
+        loopback.set_nonblocking(true)?;
+    }
     let (stop, stopping) = watch::channel(false);
     let defaults = Arc::new(RwLock::new(Arc::new(services.defaults.clone())));
     let context = Context::new(settings, services, Arc::clone(&defaults), stopping);
@@ -67,8 +80,10 @@ pub fn spawn(listener: StdListener, settings: Settings, services: Services) -> i
         .build()?;
     let thread = std::thread::Builder::new().name("api".to_owned()).spawn(move || {
         runtime.block_on(async move {
-            let listener = UnixListener::from_std(listener)?;
-            serve(listener, context).await;
+            if let Some(loopback) = listeners.loopback {
+                tokio::spawn(loopback::serve(TcpListener::from_std(loopback)?, context.clone()));
+            }
+            serve(UnixListener::from_std(listeners.control)?, context).await;
             Ok(())
         })
     })?;

@@ -197,8 +197,9 @@ fn log_status(answer: Result<Reply, Refusal>) {
         RunnerState::Linked { pid, .. } => format!("process {pid}"),
         RunnerState::Lost { reason } => reason.clone(),
     };
-    let (health, intake, free) = (status.health, status.intake, Size(status.free_bytes));
-    info!(tasks, slots = format!("{used}/{all}"), runner, intake, ?health, problems = ?status.problems, %free, "as it stands");
+    let (health, intake, free) = (status.health(), status.intake, Size(status.free_bytes));
+    let problems: Vec<&str> = status.problems().collect();
+    info!(tasks, slots = format!("{used}/{all}"), runner, intake, %health, ?problems, %free, "as it stands");
 }
 
 /// An error and its causes, in one line.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::config::ConfigError;
 use crate::daemon::LockError;
 use crate::daemon::directory::DirectoryError;
+use crate::daemon::port::PortError;
 use crate::daemon::socket::ListenError;
 
 /// Why the daemon or the runner did not start, or did not end in good order.
@@ -35,6 +36,9 @@ pub enum Error {
     /// The control socket cannot be had.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The loopback port cannot be had.
+    #[error(transparent)]
+    Port(#[from] PortError),
     /// The queue cannot be opened.
     #[error(transparent)]
     Store(#[from] crate::store::Error),

@@ -7,6 +7,7 @@
 
 mod control;
 mod error;
+mod health;
 mod organs;
 mod sections;
 
@@ -16,9 +17,10 @@ use std::time::SystemTime;
 
 use tracing::{info, warn};
 
+use crate::api::Listeners;
 use crate::config::{self, Environment, Flags, Format, Level, Mode, RootTasks, Settings};
 use crate::daemon::directory::{self, Access};
-use crate::daemon::{Lock, Phase, log, socket};
+use crate::daemon::{Lock, Phase, log, port, socket};
 use crate::sys::{fd, memory, signal};
 use crate::task::Timestamp;
 
@@ -60,10 +62,11 @@ pub fn daemon(options: Options) -> Result<(), Error> {
     let mut lock = Lock::acquire(&settings.paths.runtime_directory, VERSION, now().0)?;
     let state_lock = lock_state(&settings)?;
     tell_predecessor(&lock);
-    let listener = socket::listen(&settings.paths.socket, group)?;
+    let loopback = settings.health.listen.map(port::listen).transpose()?;
+    let listeners = Listeners { control: socket::listen(&settings.paths.socket, group)?, loopback };
 
     let inbox = control::Inbox::new(&blocked)?;
-    let given = organs::Given { uid: environment.uid, group, open_files, listener };
+    let given = organs::Given { uid: environment.uid, group, open_files, listeners };
     let organs = organs::Organs::start(&settings, given, &inbox)?;
     lock.set_phase(Phase::Running)?;
     if let Err(error) = memory::forget_code() {

@@ -1,7 +1,6 @@
 //! The daemon's organs: store, executor, engine and API, started in this order and ended in the other.
 
 use std::io;
-use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -10,6 +9,7 @@ use super::control::{Inbox, Notice};
 use super::{Error, VERSION, now, sections};
 use crate::api::{self, Hub, Services, Serving};
 use crate::config::Settings;
+use crate::daemon::health::Registry;
 use crate::engine::{self, Caller, Command, Engine, Handle, Query};
 use crate::executor::{Launcher, Outputs, RunnerLink};
 use crate::store::{SqliteStore, Store};
@@ -21,6 +21,7 @@ pub(super) struct Organs {
     engine: Handle,
     thread: JoinHandle<()>,
     api: Serving,
+    health: Registry,
     uid: u32,
 }
 
@@ -33,7 +34,7 @@ pub(super) struct Given {
     /// Its limits as they were when it started.
     pub(super) open_files: OpenFiles,
     /// Where clients arrive.
-    pub(super) listener: UnixListener,
+    pub(super) listeners: api::Listeners,
 }
 
 impl Organs {
@@ -52,7 +53,10 @@ impl Organs {
             ended.notify(Notice::EngineEnded);
         };
         let thread = thread("engine", serve)?;
+        let health = Registry::new();
+        super::health::register(&health, &handle, given.uid, settings.health.timeout);
         let services = Services {
+            health: health.clone(),
             engine: handle.clone(),
             hub,
             reload: {
@@ -67,13 +71,14 @@ impl Organs {
             },
             defaults: sections::task_defaults(settings),
         };
-        let api = api::spawn(given.listener, sections::api(settings, given.group), services)
+        let api = api::spawn(given.listeners, sections::api(settings, given.group), services)
             .map_err(|source| Error::Thread { what: "clients", source })?;
-        Ok(Self { engine: handle, thread, api, uid: given.uid })
+        Ok(Self { engine: handle, thread, api, health, uid: given.uid })
     }
 
     /// Takes new settings into force; `then` is told what the engine says.
     pub(super) fn reconfigure(&self, settings: &Settings, then: engine::ReplyTo) {
+        super::health::register(&self.health, &self.engine, self.uid, settings.health.timeout);
         self.api.set_defaults(sections::task_defaults(settings));
         self.command(Command::Reconfigure(Box::new(sections::engine(settings))), then);
     }

@@ -15,6 +15,12 @@ pub(super) fn engine(settings: &Settings) -> engine::Settings {
         max_age: settings.retention.max_age.unwrap_or(Duration::MAX),
         max_ended: settings.retention.max_tasks.unwrap_or(u64::MAX),
         max_output_bytes: settings.retention.max_output.unwrap_or(u64::MAX),
+        health: engine::Thresholds {
+            min_free_bytes: settings.health.min_free,
+            min_free_inodes: settings.health.min_free_inodes,
+            max_wait: settings.health.max_wait,
+            runner_patience: settings.health.runner_away,
+        },
     }
 }
 

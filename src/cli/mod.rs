@@ -17,6 +17,7 @@ mod exit;
 mod failure;
 mod follow;
 mod generate;
+mod health;
 mod human;
 mod list;
 mod logs;
@@ -94,6 +95,7 @@ fn dispatch(session: &mut Session<'_>, verb: &Verb) -> anyhow::Result<ExitCode> 
         Verb::Events(options) => events::run(session, options),
         Verb::Start(options) => daemon::start(session, options),
         Verb::Status(options) => daemon::status(session, options),
+        Verb::Health => health::run(session),
         Verb::Stop(options) => daemon::stop(session, options),
         Verb::Reload => daemon::reload(session),
         Verb::Config(options) => config::run(session, options),

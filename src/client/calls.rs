@@ -16,9 +16,9 @@ use super::wait::Waiting;
 use super::{ClientError, Result};
 use crate::task::{QueueName, TaskId};
 use crate::wire::api::{
-    Accepted, ActRequest, Done, EventsPage, PruneRequest, QueueDocument, QueueRequest, QueuesPage, ReloadDocument,
-    ScheduleDocument, ScheduleRequest, SchedulesPage, StatusDocument, SubmitRequest, TaskDetail, TasksPage, Verb,
-    WaitRequest,
+    Accepted, ActRequest, Done, EventsPage, HealthDocument, PruneRequest, QueueDocument, QueueRequest, QueuesPage,
+    ReloadDocument, ScheduleDocument, ScheduleRequest, SchedulesPage, StatusDocument, SubmitRequest, TaskDetail,
+    TasksPage, Verb, WaitRequest,
 };
 
 /// How long an answer may take unless [`Client::set_timeout`] says otherwise.
@@ -73,7 +73,13 @@ impl Client {
         target: &str,
         body: Option<&[u8]>,
     ) -> Result<D> {
-        let (body, connection) = self.raw(method, target, body)?.check()?.finish()?;
+        let answer = self.raw(method, target, body)?.check()?;
+        self.read(answer)
+    }
+
+    /// Reads a document, and keeps the connection.
+    fn read<D: DeserializeOwned>(&mut self, answer: Answer) -> Result<D> {
+        let (body, connection) = answer.finish()?;
         self.kept = connection.map(|connection| (connection, Instant::now()));
         serde_json::from_slice(&body).map_err(|error| ClientError::Protocol(error.to_string()))
     }
@@ -167,6 +173,15 @@ impl Client {
     /// The daemon at a glance.
     pub fn status(&mut self) -> Result<StatusDocument> {
         self.document("GET", "/v1/status", None)
+    }
+
+    /// What each of the daemon's checks finds now.
+    pub fn health(&mut self) -> Result<HealthDocument> {
+        let answer = self.raw("GET", "/health", None)?;
+        // An unhealthy daemon answers with the same document, and a status that is no success.
+        let is_told = answer.status() == 503 && answer.header("content-type") == Some("application/json");
+        let answer = if is_told { answer } else { answer.check()? };
+        self.read(answer)
     }
 
     /// Has the daemon read its configuration anew.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::error::{Fault, Reason, hint};
 use super::leaf::{Count, Leaf, Limit, Nice, Size, Span, wrong};
-use super::names::{AbsolutePath, GroupName};
+use super::names::{AbsolutePath, GroupName, Loopback};
 use super::source::{Key, Position, Source, Sourced};
 use super::words::{Format, Interrupted, Level, RootTasks, Slots};
 use super::yaml::{Name, Node, Value, parse};
@@ -94,6 +94,7 @@ section! {
         intake: IntakeFragment,
         retention: RetentionFragment,
         api: ApiFragment,
+        health: HealthFragment,
         store: StoreFragment,
         security: SecurityFragment,
     }
@@ -193,6 +194,18 @@ section! {
         request_timeout: Maybe<Span<100, HOUR>>,
         max_connections: Maybe<Count<4, 65_536>>,
         group: Maybe<GroupName>,
+    }
+}
+
+section! {
+    /// What counts as well.
+    HealthFragment {
+        listen: Maybe<Limit<Loopback>>,
+        timeout: Maybe<Span<100, { HOUR / 60 }>>,
+        min_free: Maybe<Size<0>>,
+        min_free_inodes: Maybe<Count<0, { u32::MAX }>>,
+        max_wait: Maybe<Limit<Span<1000, CENTURY>>>,
+        runner_away: Maybe<Span<0, { 24 * HOUR }>>,
     }
 }
 

@@ -1,6 +1,7 @@
-//! Values that are names of things on the host: paths, groups, signals.
+//! Values that are names of things on the host: paths, groups, ports, signals.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::error::Reason;
@@ -59,6 +60,32 @@ impl Leaf for GroupName {
 impl fmt::Display for GroupName {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.0)
+    }
+}
+
+/// A port on an address that only this host reaches.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Loopback(pub(super) SocketAddr);
+
+impl Leaf for Loopback {
+    const WANTED: &'static str = "a loopback address with a port, such as 127.0.0.1:9779 or \"[::1]:9779\"";
+
+    fn read(value: &Value) -> Result<Self, Reason> {
+        let found = match value {
+            Value::Text(text) => text.parse::<SocketAddr>().ok(),
+            Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::List | Value::Mapping(_) => {
+                None
+            }
+        };
+        // Port 0 is whichever is free, which nobody could know.
+        let found = found.filter(|address| address.ip().is_loopback() && address.port() != 0);
+        found.map(Self).ok_or_else(|| wrong(Self::WANTED, value))
+    }
+}
+
+impl fmt::Display for Loopback {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
     }
 }
 

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use super::error::{Fault, Reason};
 use super::file::{
-    ApiFragment, Fragment, HostFragment, IntakeFragment, LimitsFragment, LogFragment, PathsFragment, QueueFragment,
-    QueuesFragment, RetentionFragment, SecurityFragment, StoreFragment, TasksFragment,
+    ApiFragment, Fragment, HealthFragment, HostFragment, IntakeFragment, LimitsFragment, LogFragment, PathsFragment,
+    QueueFragment, QueuesFragment, RetentionFragment, SecurityFragment, StoreFragment, TasksFragment,
 };
 use super::leaf::{Count, Limit, Nice, Size, Span};
 use super::ledger::Ledger;
 use super::names::{AbsolutePath, GroupName};
-use super::settings::{Api, Host, Intake, Log, Paths, Retention, Security, Settings, Store, Tasks};
+use super::settings::{Api, Health, Host, Intake, Log, Paths, Retention, Security, Settings, Store, Tasks};
 use super::source::{Source, Sourced};
 use super::words::{Format, Interrupted, Level, RootTasks, Slots};
 use crate::task::{BreakerLimits, Limits, OnInterrupt, QueueLimits, QueueName, Signal, Stop};
@@ -41,15 +41,21 @@ pub(super) fn resolve(
 ) -> Settings {
     let cores = host.cores;
     let mut ledger = Ledger::new(faults);
+    let mut min_free = 0;
     Settings {
         paths: ledger.section("paths", |l| paths(l, fragment.paths, host)),
         log: ledger.section("log", |l| log(l, fragment.log)),
         host: ledger.section("host", |l| self::host(l, fragment.host, cores)),
         tasks: ledger.section("tasks", |l| tasks(l, fragment.tasks)),
         queues: ledger.section("queues", |l| queues(l, fragment.queues)),
-        intake: ledger.section("intake", |l| intake(l, fragment.intake)),
+        intake: ledger.section("intake", |l| {
+            let intake = intake(l, fragment.intake);
+            min_free = intake.min_free;
+            intake
+        }),
         retention: ledger.section("retention", |l| retention(l, fragment.retention)),
         api: ledger.section("api", |l| api(l, fragment.api)),
+        health: ledger.section("health", |l| health(l, fragment.health, min_free)),
         store: ledger.section("store", |l| store(l, fragment.store)),
         security: ledger.section("security", |l| security(l, fragment.security)),
         values: ledger.into_values(),
@@ -169,6 +175,19 @@ fn api(ledger: &mut Ledger<'_>, said: ApiFragment) -> Api {
         request_timeout: ledger.restart("request_timeout", said.request_timeout, seconds(60)).0,
         max_connections: ledger.restart("max_connections", said.max_connections, Count(1024)).0,
         group: ledger.restart("group", said.group, GroupName("taskdaemon".to_owned())).0,
+    }
+}
+
+fn health(ledger: &mut Ledger<'_>, said: HealthFragment, closes_at: u64) -> Health {
+    let day = Span(Duration::from_secs(24 * 3600));
+    Health {
+        listen: ledger.restart("listen", said.listen, Limit(None)).0.map(|at| at.0),
+        timeout: ledger.reload("timeout", said.timeout, seconds(5)).0,
+        // Told before intake closes, not when it does.
+        min_free: ledger.reload("min_free", said.min_free, Size(closes_at.saturating_mul(2))).0,
+        min_free_inodes: ledger.reload("min_free_inodes", said.min_free_inodes, Count(1000)).0.into(),
+        max_wait: ledger.reload("max_wait", said.max_wait, Limit(Some(day))).0.map(|span| span.0),
+        runner_away: ledger.reload("runner_away", said.runner_away, seconds(30)).0,
     }
 }
 

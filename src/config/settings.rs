@@ -1,6 +1,7 @@
 //! The configuration as the daemon uses it: typed, validated, complete.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub struct Settings {
     pub retention: Retention,
     /// The door for clients.
     pub api: Api,
+    /// What counts as well, and who is told.
+    pub health: Health,
     /// The database.
     pub store: Store,
     /// What must be agreed to in words.
@@ -169,6 +172,23 @@ pub struct Api {
     pub max_connections: u32,
     /// The group whose members may submit tasks in system mode.
     pub group: String,
+}
+
+/// Section `health`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Health {
+    /// Where health and metrics are told to whoever asks on this host; always a loopback address.
+    pub listen: Option<SocketAddr>,
+    /// How long a check may take.
+    pub timeout: Duration,
+    /// Free bytes on the file system of the state directory below which health is degraded.
+    pub min_free: u64,
+    /// Files that can still be made there below which it is.
+    pub min_free_inodes: u64,
+    /// How long a task that could start may wait.
+    pub max_wait: Option<Duration>,
+    /// How long the runner may be away.
+    pub runner_away: Duration,
 }
 
 /// Section `store`.

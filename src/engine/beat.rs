@@ -54,7 +54,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
             Before { settings: Arc::clone(&self.settings), link: self.link.clone(), retain_at: self.retain_at };
         let mut reports = Vec::new();
         match self.transact(now, batch, &mut reports) {
-            Ok(()) => self.publish(),
+            Ok(()) => self.publish(now),
             Err(error) => {
                 self.settings = before.settings;
                 self.link = before.link;
@@ -110,7 +110,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
     pub(super) fn answer_at_once(&mut self, now: Timestamp, message: Message) -> Option<Message> {
         match message {
             Message::Command(Envelope { caller, command: Command::Read(query), reply }) => {
-                reply(self.read(caller, query));
+                reply(self.read(now, caller, query));
                 None
             }
             Message::Command(Envelope { caller, command: Command::Shutdown { patience }, reply }) => {
@@ -183,7 +183,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
             return;
         }
         let result = match command {
-            Command::Read(query) => self.read(caller, query),
+            Command::Read(query) => self.read(now, caller, query),
             Command::Shutdown { patience } => return self.shut_down(now, caller, patience, reply),
             Command::Submit(tasks) => stop_at(self.submit(now, caller, &tasks), failed),
             Command::Act(action, selection) => stop_at(self.act(now, caller, action, selection), failed),
@@ -196,6 +196,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
                 stop_at(self.pause_schedule(now, caller, owner, name, paused), failed)
             }
             Command::RemoveSchedule { owner, name } => stop_at(self.remove_schedule(caller, owner, name), failed),
+            Command::Examine => stop_at(self.prove(now), failed),
             Command::Reconfigure(settings) => stop_at(self.reconfigure(now, caller, *settings), failed),
         };
         self.outbox.answers.push((reply, result));
@@ -219,13 +220,16 @@ impl<S: Store, E: Executor> Engine<S, E> {
     }
 
     /// Everything that waited for the commit: first what makes tasks run, then the answers.
-    pub(super) fn publish(&mut self) {
+    pub(super) fn publish(&mut self, now: Timestamp) {
         if self.dirty {
             self.notes.clear();
             self.trouble = None;
+            self.tally.commits += 1;
+            self.committed_at = now;
         }
         self.dirty = false;
-        let outbox = std::mem::take(&mut self.outbox);
+        let mut outbox = std::mem::take(&mut self.outbox);
+        self.tally.add(&outbox.events, std::mem::take(&mut outbox.runs));
         let mut acknowledged = outbox.acknowledged;
         for order in outbox.orders {
             // Together they cost one message; a link is adopted before.

@@ -58,6 +58,9 @@ pub enum Command {
     },
     /// Reads; changes nothing.
     Read(Query),
+    /// Proves by a commit that the queue can be written, unless one has just done so; from the daemon itself;
+    /// answered by [`super::Reply::Status`].
+    Examine,
     /// Takes new limits into force; from the daemon itself, never from a client.
     Reconfigure(Box<super::Settings>),
     /// Closes intake, starts nothing more, lets tasks run for `patience`, then ends them; answered by
@@ -127,4 +130,6 @@ pub enum Query {
     Schedules,
     /// The daemon at a glance.
     Status,
+    /// The same with every queue, and with what was counted.
+    Metrics,
 }

@@ -13,7 +13,11 @@ use crate::task::{AttemptKey, EventKind, Stop, Task, Timestamp, Trigger};
 #[derive(Debug, Clone)]
 pub(super) enum Link {
     Up(Arc<Runner>),
-    Down(Arc<str>),
+    /// Why, and since when.
+    Down {
+        reason: Arc<str>,
+        since: Timestamp,
+    },
 }
 
 /// A runner that answers.
@@ -24,21 +28,23 @@ pub(super) struct Runner {
     pub(super) boot: String,
 }
 
-impl Default for Link {
-    fn default() -> Self {
-        Self::lost("the runner has not answered yet")
-    }
-}
-
 impl Link {
-    pub(super) fn lost(reason: &str) -> Self {
-        Self::Down(Arc::from(reason))
+    pub(super) fn down(reason: &str, since: Timestamp) -> Self {
+        Self::Down { reason: Arc::from(reason), since }
+    }
+
+    /// The link without a runner; one that was down stays so since then.
+    pub(super) fn lost(&self, reason: &str, now: Timestamp) -> Self {
+        match self {
+            Self::Up(_) => Self::down(reason, now),
+            Self::Down { since, .. } => Self::down(reason, *since),
+        }
     }
 
     pub(super) fn state(&self) -> RunnerState {
         match self {
             Self::Up(runner) => RunnerState::Linked { runner: runner.instance.clone(), pid: runner.pid },
-            Self::Down(reason) => RunnerState::Lost { reason: reason.to_string() },
+            Self::Down { reason, .. } => RunnerState::Lost { reason: reason.to_string() },
         }
     }
 }

@@ -11,6 +11,7 @@ mod beat;
 mod breaker;
 mod command;
 mod handle;
+mod health;
 mod link;
 mod memory;
 mod outbox;
@@ -26,6 +27,7 @@ mod settings;
 mod settle;
 mod shutdown;
 mod submit;
+mod tally;
 mod timers;
 mod trouble;
 
@@ -34,10 +36,12 @@ use std::sync::Arc;
 
 pub use command::{Action, Caller, Command, Query, QueueChange, Selection};
 pub use handle::{Envelope, Handle, Message, ReplyTo};
+pub use health::{Part, Thresholds};
 pub use outbox::Feed;
-pub use reply::{Detail, Health, Refusal, Reply, RunnerState, Status};
+pub use reply::{Detail, Metrics, Refusal, Reply, RunnerState, Status};
 pub use serve::serve;
 pub use settings::Settings;
+pub use tally::{BOUNDS, Spans, Tally, Work};
 
 /// What the store's answers are made of: those who ask the engine see them, not the store.
 pub use crate::store::{Counts, Error as StoreError, EventFilter, EventPage, Filter, Line, Listing, Page};
@@ -86,6 +90,10 @@ pub struct Engine<S, E> {
     room_at: Option<Timestamp>,
     /// Events since the engine last rested.
     busy: usize,
+    /// What was committed since the engine began.
+    tally: Tally,
+    /// When something was last committed.
+    committed_at: Timestamp,
     /// The last beat's moment.
     clock: Timestamp,
     since: Timestamp,
@@ -115,7 +123,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
             rng: fastrand::Rng::with_seed(seed),
             feed,
             memory: Memory::default(),
-            link: Link::default(),
+            link: Link::down("the runner has not answered yet", now),
             stopping: None,
             trouble: None,
             inbox: VecDeque::new(),
@@ -128,6 +136,8 @@ impl<S: Store, E: Executor> Engine<S, E> {
             retain_at: Some(now),
             room_at: None,
             busy: 0,
+            tally: Tally::default(),
+            committed_at: now,
             clock: now,
             since: now,
             left: false,
@@ -145,7 +155,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
         } else {
             self.store.rollback();
         }
-        self.publish();
+        self.publish(now);
         Ok(())
     }
 

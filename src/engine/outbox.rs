@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::tally::Run;
 use super::{Refusal, Reply, ReplyTo};
 use crate::executor::{Executor, Leftover, Start};
 use crate::task::{AttemptKey, Event, Signal, Stop, TaskId};
@@ -27,6 +28,7 @@ pub(super) struct Outbox {
     pub(super) orders: Vec<Order>,
     pub(super) acknowledged: Vec<AttemptKey>,
     pub(super) events: Vec<Event>,
+    pub(super) runs: Vec<Run>,
 }
 
 impl Order {

@@ -2,14 +2,14 @@
 
 use super::act::{LONGEST_PAGE, bounded, scoped};
 use super::link::Link;
-use super::{Caller, Detail, Engine, Health, Query, Refusal, Reply, Status};
+use super::{Caller, Detail, Engine, Metrics, Query, Refusal, Reply, Status};
 use crate::executor::Executor;
 use crate::scheduler;
 use crate::store::{Counts, EventFilter, Store};
-use crate::task::{AttemptKey, Breaker, Mode, State, Task, TaskId};
+use crate::task::{AttemptKey, Breaker, Mode, Queue, State, Task, TaskId, Timestamp};
 
 impl<S: Store, E: Executor> Engine<S, E> {
-    pub(super) fn read(&mut self, caller: Caller, query: Query) -> Result<Reply, Refusal> {
+    pub(super) fn read(&mut self, now: Timestamp, caller: Caller, query: Query) -> Result<Reply, Refusal> {
         match query {
             Query::List(filter, page) => Ok(Reply::Listing(self.store.list(&scoped(caller, filter), bounded(page))?)),
             Query::States(ids) => self.states(caller, &ids),
@@ -19,13 +19,14 @@ impl<S: Store, E: Executor> Engine<S, E> {
                 Ok(Reply::Events(self.store.events(&EventFilter { owner, ..filter }, limit.min(LONGEST_PAGE))?))
             }
             Query::Output(key) => self.output(caller, key),
-            Query::Queues => Ok(self.queues()),
+            Query::Queues => Ok(Reply::Queues(self.queues())),
             Query::Schedules => {
                 let all = self.memory.schedules.values();
                 let seen = all.filter(|schedule| caller.privileged || schedule.owner == caller.uid);
                 Ok(Reply::Schedules(seen.cloned().collect()))
             }
-            Query::Status => self.status(),
+            Query::Status => Ok(Reply::Status(Box::new(self.status(now)?))),
+            Query::Metrics => self.metrics(now),
         }
     }
 
@@ -77,7 +78,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
         if self.stopping.is_some() {
             return "the daemon is stopping".to_owned();
         }
-        if let Link::Down(reason) = &self.link {
+        if let Link::Down { reason, .. } = &self.link {
             return format!("no runner: {reason}");
         }
         if self.room_at.is_some() {
@@ -107,22 +108,29 @@ impl<S: Store, E: Executor> Engine<S, E> {
         Ok(Reply::Output { file, attempt: number, ended, dropped: attempt.cost.dropped_bytes })
     }
 
-    fn queues(&self) -> Reply {
+    fn queues(&self) -> Vec<(Queue, Counts)> {
         let counted = |name| self.memory.counts.get(name).cloned().unwrap_or_default();
-        Reply::Queues(self.memory.lanes.iter().map(|(name, lane)| (lane.queue.clone(), counted(name))).collect())
+        self.memory.lanes.iter().map(|(name, lane)| (lane.queue.clone(), counted(name))).collect()
     }
 
-    fn status(&mut self) -> Result<Reply, Refusal> {
+    /// The daemon at a glance, once it is proven that the queue can be written.
+    pub(super) fn prove(&mut self, now: Timestamp) -> Result<Reply, Refusal> {
+        if self.needs_proof(now) {
+            self.prove_writable()?;
+        }
+        Ok(Reply::Status(Box::new(self.status(now)?)))
+    }
+
+    fn status(&mut self, now: Timestamp) -> Result<Status, Refusal> {
         let free_bytes = self.free_bytes()?;
         let mut counts = Counts::new();
         for (state, count) in self.memory.counts.values().flatten() {
             *counts.entry(*state).or_default() += count;
         }
-        let problems = self.problems(free_bytes);
-        Ok(Reply::Status(Box::new(Status {
-            health: if problems.is_empty() { Health::Healthy } else { Health::Degraded },
+        Ok(Status {
+            findings: self.examine(now)?,
             intake: self.stopping.is_none() && self.trouble.is_none() && free_bytes >= self.settings.min_free_bytes,
-            problems,
+            stopping: self.stopping.is_some(),
             counts,
             slots: (self.memory.used, self.settings.slots),
             runner: self.link.state(),
@@ -130,22 +138,13 @@ impl<S: Store, E: Executor> Engine<S, E> {
             output_bytes: self.store.output_bytes()?,
             since: self.since,
             last_event: self.store.last_event()?,
-        })))
+        })
     }
 
-    fn problems(&self, free: u64) -> Vec<String> {
-        let mut problems = Vec::new();
-        if let Link::Down(reason) = &self.link {
-            problems.push(format!("no runner: {reason}"));
-        }
-        if let Some(trouble) = &self.trouble {
-            problems.push(trouble.error.to_string());
-        }
-        let least = self.settings.min_free_bytes;
-        if free < least {
-            problems.push(Refusal::DiskFull { free, least }.to_string());
-        }
-        problems
+    fn metrics(&mut self, now: Timestamp) -> Result<Reply, Refusal> {
+        let status = self.status(now)?;
+        let longest_wait = self.longest_wait(now)?.map(|(.., waited)| waited);
+        Ok(Reply::Metrics(Box::new(Metrics { status, longest_wait, queues: self.queues(), tally: self.tally.clone() })))
     }
 }
 

@@ -1,7 +1,10 @@
 //! What the engine answers.
 
 use std::fs::File;
+use std::time::Duration;
 
+use super::{Part, Tally};
+use crate::daemon::health::{Finding, Level};
 use crate::scheduler::calendar::SHORTEST_INTERVAL_MS;
 use crate::store::{Counts, EventPage, Listing};
 use crate::task::{Attempt, Dependency, Key, Queue, QueueName, Schedule, Size, Spec, State, Task, TaskId, Timestamp};
@@ -43,6 +46,8 @@ pub enum Reply {
     Schedules(Vec<Schedule>),
     /// The daemon.
     Status(Box<Status>),
+    /// The daemon in numbers.
+    Metrics(Box<Metrics>),
     /// New settings are in force; these configured queues could not be removed, for tasks need them.
     Reconfigured {
         /// Kept queues.
@@ -84,22 +89,11 @@ pub enum RunnerState {
     },
 }
 
-/// How well the daemon is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Health {
-    /// All is well.
-    Healthy,
-    /// It works in part.
-    Degraded,
-}
-
 /// The daemon at a glance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
-    /// Healthy, or degraded with the sentences that say why.
-    pub health: Health,
-    /// Why it is degraded.
-    pub problems: Vec<String>,
+    /// How well each part is.
+    pub findings: Vec<(Part, Finding)>,
     /// Tasks by state, over all queues.
     pub counts: Counts,
     /// The host's slots: taken, and all.
@@ -108,6 +102,8 @@ pub struct Status {
     pub runner: RunnerState,
     /// Whether submissions are taken.
     pub intake: bool,
+    /// Whether the daemon is on its way out.
+    pub stopping: bool,
     /// Free bytes where the state is kept.
     pub free_bytes: u64,
     /// Output bytes kept.
@@ -116,6 +112,33 @@ pub struct Status {
     pub since: Timestamp,
     /// The newest event.
     pub last_event: i64,
+}
+
+impl Status {
+    /// The worst of what was found.
+    #[must_use]
+    pub fn health(&self) -> Level {
+        self.findings.iter().map(|(_, finding)| finding.level).max().unwrap_or(Level::Healthy)
+    }
+
+    /// What is not well, as sentences.
+    pub fn problems(&self) -> impl Iterator<Item = &str> {
+        let ill = self.findings.iter().filter(|(_, finding)| finding.level > Level::Healthy);
+        ill.map(|(_, finding)| finding.says.as_str())
+    }
+}
+
+/// The daemon in numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Metrics {
+    /// At a glance.
+    pub status: Status,
+    /// How long the first task has waited of the open queue where that is longest.
+    pub longest_wait: Option<Duration>,
+    /// Every queue with its counts.
+    pub queues: Vec<(Queue, Counts)>,
+    /// What was counted since the engine began.
+    pub tally: Tally,
 }
 
 /// Why a command was refused. Nothing of it happened.

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::Engine;
-use super::link::{Link, Runner};
+use super::link::Runner;
 use super::outbox::Order;
 use super::settle::Interruption;
+use super::tally::Run;
 use crate::executor::{Cause, End, Executor, ExitStatus, Report};
 use crate::store::{self, Store};
 use crate::task::{Attempt, AttemptKey, Outcome, Stop, Task, Timestamp};
@@ -40,7 +41,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
                 } else {
                     tracing::warn!(reason, "the runner is gone");
                 }
-                self.link = Link::lost(reason);
+                self.link = self.link.lost(reason, now);
                 Ok(())
             }
             Report::Started { key, pid, pid_start, at } => {
@@ -94,6 +95,8 @@ impl<S: Store, E: Executor> Engine<S, E> {
             ..attempt
         };
         self.store.end_attempt(key.task, &attempt)?;
+        let took = attempt.started_at.map_or(Duration::ZERO, |started| end.ended_at.since(started));
+        self.outbox.runs.push(Run { queue: task.queue.clone(), took, output_bytes: end.cost.output_bytes });
         let interruption = match end.cause {
             Cause::Drained => Interruption::Drained,
             Cause::Itself | Cause::Timeout | Cause::Stopped => Interruption::Counts,

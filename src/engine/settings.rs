@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::Thresholds;
 use crate::task::{QueueLimits, QueueName};
 
 /// What the engine holds to.
@@ -24,4 +25,6 @@ pub struct Settings {
     pub max_ended: u64,
     /// Output bytes of ended tasks kept at most; the oldest go first.
     pub max_output_bytes: u64,
+    /// From where on health is not good.
+    pub health: Thresholds,
 }

@@ -36,6 +36,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
             self.kept.push_front(report);
         }
         (self.dirty, self.more) = (false, false);
+        self.tally.failed_commits += 1;
         let failures = self.trouble.as_ref().map_or(0, |trouble| trouble.failures) + 1;
         let pause = FIRST_PAUSE.saturating_mul(1 << (failures - 1).min(10)).min(LONGEST_PAUSE);
         let stale = self.reload().is_err();

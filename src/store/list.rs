@@ -6,7 +6,7 @@
 use super::db::{limit, read_document, read_optional_document};
 use super::ledger::Place;
 use super::{Filter, Line, Listing, Page, Result, SqliteStore, codes, sql, tasks};
-use crate::task::{Task, TaskId, Timestamp};
+use crate::task::{QueueName, State, Task, TaskId, Timestamp};
 
 /// Rows that one page looks at before it is handed out short.
 pub(super) const LOOKED_AT: usize = 5_000;
@@ -80,6 +80,20 @@ pub(super) fn list(store: &SqliteStore, filter: &Filter, page: Page) -> Result<L
     let next = if pick.more { pick.last } else { None };
     let lines = pick.tasks.into_iter().map(|task| line(store, task)).collect::<Result<_>>()?;
     Ok(Listing { lines, next })
+}
+
+/// The first queued task of a queue, with when it became ready: that was the last that happened to it.
+pub(super) fn first_queued(store: &SqliteStore, queue: &QueueName) -> Result<Option<(TaskId, Timestamp)>> {
+    let filter = Filter { states: vec![State::Queued], queue: Some(queue.clone()), ..Filter::default() };
+    let mut first: Option<i64> = None;
+    for place in places(store, &filter).0 {
+        let values = (place.owner, place.lane, codes::from_state(place.state), 0, 1);
+        let id = store.db.row(sql::PLACE_UP, values, |row| row.get::<_, i64>(0))?;
+        first = first.into_iter().chain(id).min();
+    }
+    let Some(task) = first.map(|id| tasks::get(store, TaskId(id))).transpose()?.flatten() else { return Ok(None) };
+    let last = store.db.row(sql::LAST_OF_TASK, [task.id.0], |row| row.get(0).map(Timestamp))?;
+    Ok(Some((task.id, last.unwrap_or(task.submitted_at))))
 }
 
 /// Walks the tasks of some places, merged into one order.

@@ -62,6 +62,9 @@ pub trait Store: Send {
     /// Free bytes on the file system that holds the state, less what is written but not yet in its place.
     fn free_bytes(&self) -> Result<u64>;
 
+    /// Files that may still be made on that file system; `None` where it does not count them.
+    fn free_inodes(&self) -> Result<Option<u64>>;
+
     /// Gives back memory that only a busy time needed; between transactions.
     fn rest(&mut self);
 
@@ -91,6 +94,9 @@ pub trait Store: Send {
 
     /// The first `limit` queued tasks of a queue: highest priority first, then lowest ID.
     fn candidates(&mut self, queue: &QueueName, limit: usize) -> Result<Vec<Candidate>>;
+
+    /// The first queued task of a queue, by number and whatever its priority, with when it became ready.
+    fn first_queued(&mut self, queue: &QueueName) -> Result<Option<(TaskId, Timestamp)>>;
 
     /// At most `limit` scheduled tasks whose time has come, earliest first.
     fn due(&mut self, now: Timestamp, limit: usize) -> Result<Vec<TaskId>>;

@@ -155,6 +155,8 @@ catalogue! {
         "INSERT INTO events (seq, at, task, owner, lane, kind) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     EVENTS: "cannot read events", event_where!("seq > ?1");
     TASK_EVENTS: "cannot read a task's events", event_where!("seq > ?1 AND task = ?2");
+    LAST_OF_TASK: "cannot read a task's events",
+        "SELECT at FROM events WHERE task = ?1 ORDER BY seq DESC LIMIT 1";
     LAST_EVENT: "cannot read the newest event", "SELECT seq FROM events WHERE seq > ?1 ORDER BY seq DESC LIMIT 1";
     EVENT_TIMES: "cannot read events", "SELECT seq, at FROM events WHERE seq > 0 ORDER BY seq LIMIT ?1";
     DELETE_EVENTS: "cannot remove events", "DELETE FROM events WHERE seq <= ?1";

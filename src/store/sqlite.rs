@@ -74,6 +74,11 @@ impl Store for SqliteStore {
         Ok(free.saturating_sub(log))
     }
 
+    fn free_inodes(&self) -> Result<Option<u64>> {
+        let Some(path) = &self.path else { return Ok(None) };
+        fs::free_inodes(path).map_err(|fault| recover::file_error("look at the file system of", path, fault))
+    }
+
     fn rest(&mut self) {
         // What stays in memory for want of an answer is given back another time.
         let _ = self.db.execute(sql::SHRINK_MEMORY, ());
@@ -113,6 +118,10 @@ impl Store for SqliteStore {
 
     fn candidates(&mut self, queue: &QueueName, limit: usize) -> Result<Vec<Candidate>> {
         tasks::candidates(self, queue, limit)
+    }
+
+    fn first_queued(&mut self, queue: &QueueName) -> Result<Option<(TaskId, Timestamp)>> {
+        list::first_queued(self, queue)
     }
 
     fn due(&mut self, now: Timestamp, limit: usize) -> Result<Vec<TaskId>> {

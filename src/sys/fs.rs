@@ -18,6 +18,15 @@ pub fn free_bytes(path: &Path) -> io::Result<u64> {
     Ok(at.blocks_available().saturating_mul(at.fragment_size()))
 }
 
+/// Files that this user may still make below `path`: statvfs(3); `None` where the file system does not count them.
+///
+/// # Errors
+/// Where `path` does not exist or cannot be reached.
+pub fn free_inodes(path: &Path) -> io::Result<Option<u64>> {
+    let at = statvfs(path)?;
+    Ok((at.files() > 0).then(|| at.files_available()))
+}
+
 /// Opens `path` for writing from its start, empty, readable by its owner alone; a symbolic link in its
 /// place is refused.
 ///

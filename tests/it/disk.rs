@@ -136,7 +136,7 @@ fn t8_output_that_fills_the_disk_ends_in_a_recorded_end_and_can_be_pruned() {
     assert_eq!(bytes("output_bytes") + bytes("dropped_bytes"), 150_000_000);
     assert!(daemon.log().contains("reserve was given up"), "{}", daemon.log());
     let status = daemon.get("/v1/status");
-    assert_eq!((status["health"].as_str(), status["intake"].as_bool()), (Some("degraded"), Some(false)), "{status}");
+    assert_eq!((status["health"].as_str(), status["intake"].as_bool()), (Some("unhealthy"), Some(false)), "{status}");
     assert_eq!(daemon.run(&["submit", "--", "true"]).status.code(), Some(75));
     eventually("the output is pruned", || daemon.run(&["rm", &id]).status.success().then_some(()));
     eventually("intake opens again", || daemon.run(&["submit", "--wait", "--", "true"]).status.success().then_some(()));

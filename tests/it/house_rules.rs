@@ -25,6 +25,7 @@ const CRATES: &[(&str, &[&str])] = &[
     // How service managers are spoken to.
     ("libsystemd", &["daemon"]),
     ("sd_notify", &["daemon"]),
+    ("prometheus_client", &["api"]),
     ("rusqlite", &["store"]),
     ("saphyr", &["config"]),
     ("saphyr_parser", &["config"]),

@@ -201,7 +201,7 @@ fn usr1_tells_how_everything_stands_and_an_orderly_stop_warns_of_nothing() {
     daemon.signal(10);
     let log = eventually("it is logged", || Some(daemon.log()).filter(|log| log.contains("as it stands")));
     let line = log.lines().find(|line| line.contains("as it stands")).unwrap();
-    assert!(line.contains("held 1") && line.contains("0/2") && line.contains("Healthy"), "{line}");
+    assert!(line.contains("held 1") && line.contains("0/2") && line.contains("health=healthy"), "{line}");
     assert!(daemon.stop().success());
     assert!(!daemon.log().contains("WARN"), "{}", daemon.log());
 }

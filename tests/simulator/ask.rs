@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use taskdaemon::engine::{Action, Caller, Command, Filter, Page, Query, QueueChange, Selection, Settings};
+use taskdaemon::engine::{Action, Caller, Command, Filter, Page, Query, QueueChange, Selection, Settings, Thresholds};
 use taskdaemon::task::{
     BreakerLimits, Condition, Dependency, Limits, Missed, Mode, OnInterrupt, Overlap, Placement, QueueLimits,
     QueueName, Retry, Rule, Signal, Spec, Start, State, Stop, Submission, TaskId, Timestamp,
@@ -41,6 +41,7 @@ pub(crate) fn settings(rng: &mut Rng) -> Settings {
         max_age: Duration::from_secs(if chance(rng, 20) { 3600 } else { 86_400 * 365 * 10 }),
         max_ended: if chance(rng, 20) { rng.u64(0..20) } else { 1_000_000 },
         max_output_bytes: u64::MAX,
+        health: Thresholds::default(),
     }
 }
 

@@ -151,6 +151,10 @@ impl Store for FaultyStore {
         Ok(self.faults.free.load(Ordering::Relaxed))
     }
 
+    fn free_inodes(&self) -> Result<Option<u64>> {
+        Ok(None)
+    }
+
     pass! { read
         task(id: TaskId) -> Option<Task>;
         task_with_key(owner: u32, key: &Key) -> Option<TaskId>;
@@ -158,6 +162,7 @@ impl Store for FaultyStore {
         stdin(id: TaskId) -> Option<Vec<u8>>;
         list(filter: &Filter, page: Page) -> Listing;
         candidates(queue: &QueueName, limit: usize) -> Vec<Candidate>;
+        first_queued(queue: &QueueName) -> Option<(TaskId, Timestamp)>;
         due(now: Timestamp, limit: usize) -> Vec<TaskId>;
         next_due() -> Option<Timestamp>;
         dependents(on: TaskId, limit: usize) -> Vec<(TaskId, Condition)>;

@@ -3,6 +3,7 @@
 pub(super) mod actions;
 pub(super) mod daemon;
 pub(super) mod events;
+pub(super) mod health;
 pub(super) mod output;
 pub(super) mod queues;
 pub(super) mod schedules;
@@ -36,13 +37,32 @@ pub(super) fn table() -> Vec<(&'static str, MethodRouter<Context>)> {
         ("/v1/reload", post(daemon::reload)),
         ("/v1/openapi.json", get(daemon::openapi)),
     ]
+    .into_iter()
+    .chain(watched())
+    .collect()
+}
+
+/// What those may ask who may nothing else.
+fn watched() -> [(&'static str, MethodRouter<Context>); 4] {
+    [
+        ("/health", get(health::health)),
+        ("/ready", get(health::ready)),
+        ("/live", get(health::live)),
+        ("/metrics", get(health::metrics)),
+    ]
 }
 
 /// The routes, ready to serve.
 pub(super) fn router(context: Context) -> Router {
-    let mut router = Router::new();
-    for (path, methods) in table() {
-        router = router.route(path, methods);
-    }
-    router.with_state(context)
+    put_up(table(), context)
+}
+
+/// The routes of the loopback port.
+pub(super) fn loopback(context: Context) -> Router {
+    put_up(watched(), context)
+}
+
+fn put_up(table: impl IntoIterator<Item = (&'static str, MethodRouter<Context>)>, context: Context) -> Router {
+    let routes = table.into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
+    routes.with_state(context)
 }

@@ -24,6 +24,16 @@ Exit status, as the Linux Standard Base has it:
   0 it runs, 1 it is dead and left its PID file, 2 it is dead and left its lock, 3 it is stopped,
   4 that cannot be told";
 
+pub(super) const HEALTH_EXAMPLES: &str = "\
+Examples:
+  taskdaemon health
+  taskdaemon health --json | jq '.checks[] | select(.health != \"healthy\")'
+  curl --unix-socket /run/taskdaemon/control.sock http://localhost/health
+  curl http://127.0.0.1:9779/metrics     where health.listen names that port
+
+Exit status:
+  0 healthy, 1 degraded: it works, but something wants attention; 69 unhealthy, or it does not answer";
+
 pub(super) const STOP_EXAMPLES: &str = "\
 Examples:
   taskdaemon stop

@@ -46,7 +46,8 @@ Exit status:
   69 the daemon does not answer, 74 input or output failed, 75 refused for now (full or stopping),
   76 the daemon answered nonsense, 77 not permitted, 78 wrong configuration, 79 the deadline passed.
   `wait`, `submit --wait` and `submit --follow` exit with the task's own status; `status` with the
-  LSB's. See taskdaemon-wait(1) and taskdaemon-status(1).
+  LSB's, `health` by how well the daemon is. See taskdaemon-wait(1), taskdaemon-status(1) and
+  taskdaemon-health(1).
 
 Environment:
   TASKDAEMON_SOCKET   the daemon's socket, as --socket
@@ -153,6 +154,9 @@ pub(super) enum Verb {
     /// Tell whether the daemon runs, and how it is
     #[command(after_help = daemon::STATUS_EXAMPLES)]
     Status(Status),
+    /// Tell how well the daemon is, check by check, and what to do
+    #[command(after_help = daemon::HEALTH_EXAMPLES)]
+    Health,
     /// Stop the daemon and return once it is gone
     #[command(after_help = daemon::STOP_EXAMPLES)]
     Stop(Stop),

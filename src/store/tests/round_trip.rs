@@ -361,3 +361,28 @@ fn the_identity_lasts() {
     assert_ne!(Place::new().open().identity(), identity);
     assert!(place.open().free_bytes().unwrap() > 0);
 }
+
+#[test]
+fn the_first_queued_task_is_told_with_when_it_became_so() {
+    let mut store = SqliteStore::in_memory().unwrap();
+    store.begin().unwrap();
+    assert_eq!(store.first_queued(&queue("default")).unwrap(), None);
+    let submission = submission();
+    let new = |owner, state| NewTask {
+        owner,
+        submission: &submission,
+        state,
+        now: NOW,
+        due: None,
+        open_dependencies: &[],
+        schedule: None,
+    };
+    store.insert_task(&new(1, State::Held)).unwrap();
+    let first = store.insert_task(&new(2, State::Queued)).unwrap();
+    store.insert_task(&new(1, State::Queued)).unwrap();
+    assert_eq!(store.first_queued(&queue("default")).unwrap(), Some((first, NOW)), "its events are gone");
+    let later = NOW + std::time::Duration::from_secs(5);
+    let kind = EventKind::Retried { state: State::Queued };
+    store.append_event(later, Some((first, 2)), &queue("default"), kind).unwrap();
+    assert_eq!(store.first_queued(&queue("default")).unwrap(), Some((first, later)));
+}

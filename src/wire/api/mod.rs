@@ -11,6 +11,7 @@ mod action;
 mod detail;
 mod environment;
 mod event;
+mod health;
 mod plain;
 mod problem;
 mod queue;
@@ -32,6 +33,7 @@ pub use action::{ActRequest, Done, ParametersRequest, PruneRequest, TaskFilter, 
 pub use detail::{AttemptDocument, DependencyDocument, RetryDocument, TaskDetail, VariableDocument};
 pub use environment::Environment;
 pub use event::{EventDocument, EventsPage};
+pub use health::{CheckDocument, HealthDocument, LiveDocument, ReadyDocument};
 pub use plain::plain;
 pub use problem::Problem;
 pub use queue::{BreakerDocument, BreakerRequest, QueueDocument, QueueRequest, QueuesPage};

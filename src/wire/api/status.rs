@@ -22,9 +22,9 @@ pub struct StatusDocument {
     pub started_at: Time,
     /// How long ago that was, in milliseconds.
     pub uptime_ms: u64,
-    /// Whether it is `healthy` or `degraded`.
+    /// Whether it is `healthy`, `degraded` or `unhealthy`.
     pub health: String,
-    /// Why it is degraded, as sentences.
+    /// Why it is not healthy, as sentences.
     pub problems: Vec<String>,
     /// Whether it takes tasks in.
     pub intake: bool,

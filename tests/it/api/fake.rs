@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskdaemon::api::{About, Hub, ReloadFailure, Services, Serving, Settings, spawn};
+use taskdaemon::api::{About, Hub, Listeners, ReloadFailure, Services, Serving, Settings, spawn};
 use taskdaemon::client::Client;
-use taskdaemon::engine::{Caller, Command, Handle, Health, Message, Query, Refusal, Reply, RunnerState, Status};
+use taskdaemon::daemon::health::{Finding, Registry};
+use taskdaemon::engine::{Caller, Command, Handle, Message, Part, Query, Refusal, Reply, RunnerState, Status};
 use taskdaemon::task::{Event, EventKind, QueueName, State, TaskId, Timestamp};
 use taskdaemon::wire::api::TaskDefaults;
 use tempfile::TempDir;
@@ -50,6 +51,7 @@ impl Api {
         let services = Services {
             engine: self.engine.clone(),
             hub: self.hub.clone(),
+            health: Registry::new(),
             reload: Arc::new(|answer| answer(Err(ReloadFailure { faults: vec!["config.yml:3:1: no".to_owned()] }))),
             about: About {
                 version: "1.2.3".to_owned(),
@@ -59,7 +61,7 @@ impl Api {
             },
             defaults: TaskDefaults::default(),
         };
-        self.serving = Some(spawn(listener, settings, services).unwrap());
+        self.serving = Some(spawn(Listeners { control: listener, loopback: None }, settings, services).unwrap());
     }
 
     pub(super) fn stop(&mut self) {
@@ -131,12 +133,12 @@ pub(super) fn counting() -> impl FnMut(Caller, Command) -> Result<Reply, Refusal
 
 pub(super) fn status(last_event: i64) -> Status {
     Status {
-        health: Health::Degraded,
-        problems: vec!["the runner is away".to_owned()],
+        findings: vec![(Part::Runner, Finding::degraded("the runner is away", "wait"))],
         counts: [(State::Queued, 3)].into(),
         slots: (1, 4),
         runner: RunnerState::Lost { reason: "it left".to_owned() },
         intake: true,
+        stopping: false,
         free_bytes: 5,
         output_bytes: 6,
         since: Timestamp(0),
