@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -122,6 +123,29 @@ impl Lock {
         Ok(lock)
     }
 
+    /// Takes up the lock that the program before this one held in the same process; it was held all the time. The
+    /// record then names `version`, and the PID file stays as it is.
+    ///
+    /// # Errors
+    /// [`LockError::Io`] where `file` is not the lock file of `directory` any more, or cannot be written.
+    pub fn inherit(file: OwnedFd, directory: &Path, version: &str) -> Result<Self, LockError> {
+        let path = directory.join(LOCK_FILE);
+        let io = |verb| move |source| LockError::Io { verb, path: directory.join(LOCK_FILE), source };
+        let file = try_lock(file.into()).map_err(io("lock"))?.ok_or(io::ErrorKind::WouldBlock.into());
+        let file = file.map_err(io("lock"))?;
+        if !lockfile::is_at(&file, &path).map_err(io("look at"))? {
+            return Err(io("find")(io::ErrorKind::NotFound.into()));
+        }
+        let found = lockfile::read(&file).map_err(io("read"))?;
+        let since_us = found.as_ref().map_or(0, |record| record.since_us);
+        let record = Record::of_this_process(version, since_us);
+        let record = record.map_err(|source| LockError::Io { verb: "look at", path: "/proc/self".into(), source })?;
+        let phase = found.as_ref().map_or(record.phase, |found| found.phase);
+        let lock = Self { file, directory: directory.to_owned(), record: Record { phase, ..record }, found };
+        lock.write_record()?;
+        Ok(lock)
+    }
+
     /// Notes where the daemon is in its life, for `status` to tell.
     ///
     /// # Errors
@@ -162,6 +186,12 @@ impl Lock {
             path: self.directory.join(LOCK_FILE),
             source,
         })
+    }
+}
+
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

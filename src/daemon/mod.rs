@@ -3,7 +3,7 @@
 //! [`Lock`] makes it the only one, [`inspect()`] and [`stop()`] see and end it from another process,
 //! [`signals`] turns signals into values, [`lifecycle`] says what may follow what, [`service`] speaks to the service
 //! manager, [`directory`] keeps others out, [`log`] writes down, [`health`] tells how well it is, [`port`] listens on
-//! one.
+//! one, [`upgrade`] becomes another program.
 //!
 //! ```
 //! use std::time::Duration;
@@ -41,6 +41,7 @@ pub mod socket;
 mod stop;
 #[cfg(test)]
 mod tests;
+pub mod upgrade;
 mod wait;
 
 pub use inspect::{Left, Status, inspect};

@@ -5,6 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use nix::libc::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use nix::sys::signal::{Signal as Number, kill};
+use nix::unistd::Pid;
 
 use super::wait::readable;
 use crate::sys::signal::{Blocked, Signals};
@@ -22,6 +24,15 @@ pub enum Signal {
     Dump,
     /// SIGUSR2: become the new binary.
     Upgrade,
+}
+
+impl Signal {
+    /// Sends it to this process once more: for a signal that was taken, and that somebody else is to take.
+    pub fn put_back(self) {
+        let number = KNOWN.iter().find(|(_, signal)| *signal == self).map(|(number, _)| *number);
+        // This process is there, and may signal itself.
+        let _ = number.and_then(|number| Number::try_from(number).ok()).map(|number| kill(Pid::this(), number));
+    }
 }
 
 /// Each signal and its number.
@@ -60,6 +71,14 @@ impl Source {
         Ok(None)
     }
 
+    /// Whether there is a next signal, waited for as long as `time`.
+    ///
+    /// # Errors
+    /// See poll(2).
+    pub fn ready(&self, time: Duration) -> io::Result<bool> {
+        readable(self, Instant::now() + time)
+    }
+
     /// Waits for the next signal; `None` where none came in time.
     ///
     /// # Errors
@@ -86,7 +105,7 @@ impl AsFd for Source {
 mod tests {
     use std::thread;
 
-    use nix::sys::signal::{Signal as Number, raise};
+    use nix::sys::signal::raise;
 
     use super::*;
     use crate::sys::signal::block_all;

@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FdFlag, OFlag};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::pipe2;
+use serde::{Deserialize, Serialize};
 
 /// The reading and the writing end of a pipe, closed on exec: pipe(7).
 ///
@@ -101,7 +102,7 @@ pub fn close_all_on_exec() -> io::Result<()> {
 }
 
 /// The limits on a process's open files, as numbers; getrlimit(2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenFiles {
     /// What counts now. Programs that use select(2) rely on a low one.
     pub soft: u64,

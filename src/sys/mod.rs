@@ -1,7 +1,7 @@
 //! The kernel: processes, signals, descriptors, sockets and `/proc` behind safe functions.
 //!
 //! [`process`] starts each [`program`] and collects its end, [`procfs`] looks at others, [`pidfd`] holds
-//! on to them, [`signal`] takes and sends signals, [`fd`] and [`memfd`] move bytes, [`socket`] passes
+//! on to them, [`signal`] takes and sends signals, [`fd`] and [`memfd`] move bytes, [`inherit`] leaves descriptors to the next program, [`socket`] passes
 //! messages with descriptors, [`peer`] tells who is at their other end, [`events`] waits for many descriptors
 //! at once, [`fs`] opens private files, [`clock`] reads the time, [`tcp`] tells who
 //! listens on a port, [`usage`] what this process uses.
@@ -13,6 +13,7 @@ pub mod clock;
 pub mod events;
 pub mod fd;
 pub mod fs;
+pub mod inherit;
 pub mod memfd;
 pub mod memory;
 pub mod peer;
