@@ -7,11 +7,14 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::{Version, header};
 use axum::response::{IntoResponse, Response};
 use hyper::Request;
 use hyper::body::Incoming;
@@ -20,6 +23,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::UnixStream;
+use tokio::sync::Notify;
 use tower_service::Service;
 
 use super::answer::{Failure, bytes, finish, plain};
@@ -34,6 +38,10 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 64 << 20;
 const MAX_HEAD: usize = 64 << 10;
 
+/// How long a client that has just connected may take for its first request when the daemon stops: it comes at once,
+/// or the client has something else to do.
+const LAST_CALL: Duration = Duration::from_millis(100);
+
 /// What a connection is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Admission {
@@ -47,31 +55,45 @@ pub(super) enum Admission {
 
 /// Serves one connection to its end.
 pub(super) async fn serve(stream: UnixStream, admission: Admission, router: Router, context: Context) {
-    let socket = Socket { stream, refusal: None, unanswered: false };
-    let service = service_fn(move |request: Request<Incoming>| Box::pin(answer(router.clone(), admission, request)));
+    let progress = Arc::new(Progress::default());
+    let socket = Socket { stream, refusal: None, unanswered: false, progress: Arc::clone(&progress) };
+    let taken = Arc::clone(&progress);
+    let service = service_fn(move |request: Request<Incoming>| {
+        taken.take(&request);
+        Box::pin(answer(router.clone(), admission, request))
+    });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(context.settings.header_timeout)
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(socket), service);
-    let mut asked_to_end = false;
+    let mut idle_at = None;
     let ended = loop {
         tokio::select! {
+            biased;
             ended = poll_fn(|context| connection.poll_without_shutdown(context)) => break ended,
-            () = context.stopped(), if !asked_to_end => {
-                asked_to_end = true;
+            () = last_call(&context, &progress), if idle_at.is_none() => {
+                idle_at = Some(progress.written.load(Ordering::Relaxed));
                 Pin::new(&mut connection).graceful_shutdown();
             }
         }
     };
+    let whole = ended.is_ok();
     let mut socket = connection.into_parts().io.into_inner();
     let too_slow = ended.is_err_and(|error| error.is_timeout()) && socket.unanswered;
     if let Some(status) = socket.refusal.or(too_slow.then_some(408)) {
         // Whoever does not read the last word loses it.
         let _ = tokio::time::timeout(LINGER, socket.stream.write_all(&last_word(status))).await;
     }
+    // Nothing was under way: whoever is just sending a request hears that it was not taken.
+    if whole && idle_at == Some(progress.written.load(Ordering::Relaxed)) && !progress.is_last.load(Ordering::Relaxed) {
+        let detail = "the daemon took no more requests on this connection; send it again on another";
+        let problem = Problem::new(408, Problem::NOT_TAKEN, "Request not taken", detail);
+        // Whoever does not read it has nothing to send.
+        let _ = socket.stream.try_write(&words(&problem));
+    }
     // A daemon that stops does not wait: on a Unix socket what was sent can still be read after the close.
-    if !asked_to_end {
+    if idle_at.is_none() {
         let _ = tokio::time::timeout(LINGER, linger(&mut socket.stream)).await;
     }
 }
@@ -95,9 +117,43 @@ async fn answer(mut router: Router, admission: Admission, request: Request<Incom
     Ok(finish(response, &path))
 }
 
+/// Waits until the daemon stops, and whoever has just connected has had the time to ask.
+async fn last_call(context: &Context, progress: &Progress) {
+    context.stopped().await;
+    if progress.taken.load(Ordering::Relaxed) == 0 {
+        let _ = tokio::time::timeout(LAST_CALL, progress.first.notified()).await;
+    }
+}
+
+/// How far a conversation is.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Requests that were taken.
+    taken: AtomicU64,
+    /// Tells of the first one.
+    first: Notify,
+    /// Whether the client said that it would ask no more.
+    is_last: AtomicBool,
+    /// Bytes that were sent.
+    written: AtomicU64,
+}
+
+impl Progress {
+    fn take(&self, request: &Request<Incoming>) {
+        let closes = request.headers().get(header::CONNECTION).is_some_and(|value| value == "close");
+        self.is_last.store(closes || request.version() < Version::HTTP_11, Ordering::Relaxed);
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        self.first.notify_one();
+    }
+}
+
 fn last_word(status: u16) -> Vec<u8> {
-    let problem = plain(status, "");
-    let body = bytes(&problem);
+    words(&plain(status, ""))
+}
+
+fn words(problem: &Problem) -> Vec<u8> {
+    let body = bytes(problem);
+    let status = problem.status;
     let (title, length, media_type) = (&problem.title, body.len(), Problem::MEDIA_TYPE);
     let head = format!(
         "HTTP/1.1 {status} {title}\r\ncontent-type: {media_type}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
@@ -127,6 +183,7 @@ struct Socket {
     refusal: Option<u16>,
     /// Whether something came after the last answer.
     unanswered: bool,
+    progress: Arc<Progress>,
 }
 
 /// The status of a refusal that hyper makes by itself: our own always carry a body.
@@ -157,7 +214,11 @@ impl AsyncWrite for Socket {
             return Poll::Ready(Ok(bytes.len()));
         }
         self.unanswered = false;
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        if let Poll::Ready(Ok(count)) = &written {
+            self.progress.written.fetch_add(*count as u64, Ordering::Relaxed);
+        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<io::Result<()>> {

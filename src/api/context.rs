@@ -1,5 +1,6 @@
 //! What every handler has at hand.
 
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,7 +13,7 @@ use super::{Hub, Settings};
 use crate::daemon::health::Registry;
 use crate::engine::{Caller, Command, Handle, Reply};
 use crate::task::{Bytes, Timestamp};
-use crate::wire::api::{ReloadDocument, TaskDefaults};
+use crate::wire::api::{ReloadDocument, TaskDefaults, UpgradeDocument};
 
 /// Why a reload changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,29 @@ pub type ReloadTo = Box<dyn FnOnce(Result<ReloadDocument, ReloadFailure>) + Send
 
 /// Has the configuration read anew. It must not block: the answer may come later.
 pub type Reload = Arc<dyn Fn(ReloadTo) + Send + Sync>;
+
+/// Why the daemon stays what it is; each with the reason as a sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpgradeFailure {
+    /// It has something else to do.
+    Busy(String),
+    /// The new program refuses the configuration.
+    Configuration(String),
+    /// The new program did not prove itself.
+    Unfit(String),
+}
+
+/// Takes what became of the trial; may be called on any thread.
+pub type UpgradeTo = Box<dyn FnOnce(Result<UpgradeDocument, UpgradeFailure>) + Send>;
+
+/// The way to an upgrade in place.
+#[derive(Clone)]
+pub struct Upgrade {
+    /// Tries a new program out, by its path or where the daemon's own is, and has it take over. It must not block.
+    pub begin: Arc<dyn Fn(Option<PathBuf>, UpgradeTo) + Send + Sync>,
+    /// How the last one went, or how far it is.
+    pub look: Arc<dyn Fn() -> UpgradeDocument + Send + Sync>,
+}
 
 /// What the daemon says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +75,8 @@ pub struct Services {
     pub health: Registry,
     /// What a reload does.
     pub reload: Reload,
+    /// What an upgrade does.
+    pub upgrade: Upgrade,
     /// What the daemon says of itself.
     pub about: About,
     /// What tasks have where nobody says otherwise.
@@ -66,6 +92,7 @@ pub(super) struct Inner {
     pub(super) hub: Hub,
     pub(super) examiner: Examiner,
     pub(super) reload: Reload,
+    pub(super) upgrade: Upgrade,
     pub(super) about: About,
     /// Room for large bodies, in KiB.
     pub(super) bodies: Arc<Semaphore>,
@@ -97,6 +124,7 @@ impl Context {
             hub: services.hub,
             examiner: Examiner::new(services.health),
             reload: services.reload,
+            upgrade: services.upgrade,
             about: services.about,
             growth: Growth::new(),
             stopping,

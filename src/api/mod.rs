@@ -24,7 +24,7 @@ mod serve;
 mod settings;
 mod stream;
 
-pub use context::{About, Reload, ReloadFailure, ReloadTo, Services};
+pub use context::{About, Reload, ReloadFailure, ReloadTo, Services, Upgrade, UpgradeFailure, UpgradeTo};
 pub use hub::Hub;
 pub use openapi::document as openapi_document;
 pub use serve::{Listeners, Serving, spawn};

@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use utoipa::OpenApi;
 use utoipa::openapi::path::PathItem;
 
-use super::routes::{actions, daemon, events, health, output, queues, schedules, tasks, wait};
+use super::routes::{actions, daemon, events, health, output, queues, schedules, tasks, upgrade, wait};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -25,6 +25,8 @@ use super::routes::{actions, daemon, events, health, output, queues, schedules, 
         health::ready,
         health::live,
         health::metrics,
+        upgrade::look,
+        upgrade::begin,
         tasks::submit,
         tasks::list,
         tasks::show,

@@ -28,6 +28,17 @@ pub struct Listeners {
     pub loopback: Option<StdTcpListener>,
 }
 
+impl Listeners {
+    /// The same sockets once more: what arrives goes to whoever accepts first.
+    ///
+    /// # Errors
+    /// Where descriptors run out.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        let loopback = self.loopback.as_ref().map(StdTcpListener::try_clone).transpose()?;
+        Ok(Self { control: self.control.try_clone()?, loopback })
+    }
+}
+
 /// A running API.
 #[derive(Debug)]
 pub struct Serving {

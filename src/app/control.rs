@@ -1,16 +1,21 @@
 //! The main loop: signals, reloads and ends, one at a time.
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
-use super::organs::{Organs, thread};
-use super::{Error, level};
-use crate::api::{ReloadFailure, ReloadTo};
+use super::organs::{Given, Organs, thread};
+use super::upgrade::{self, Tried, Upgrades};
+use super::{Error, Hold, level};
+use crate::api::{ReloadFailure, ReloadTo, UpgradeFailure, UpgradeTo};
 use crate::config::{self, Environment, Flags, Settings};
 use crate::daemon::signals::{Signal, Source};
-use crate::daemon::{Lock, Phase, log};
+use crate::daemon::upgrade::Candidate;
+use crate::daemon::{Phase, log};
 use crate::engine::{Refusal, Reply, RunnerState};
 use crate::sys::signal::Blocked;
 use crate::task::Size;
@@ -23,6 +28,8 @@ const A_DAY: Duration = Duration::from_secs(86_400);
 pub(super) enum Notice {
     Signal(Signal),
     Reload(ReloadTo),
+    Upgrade(Option<PathBuf>, UpgradeTo),
+    Tried(Box<Tried>),
     Drained,
     EngineEnded,
 }
@@ -35,12 +42,29 @@ pub(super) struct Inbox {
 
 /// A way to be heard.
 #[derive(Clone)]
-pub(super) struct Notifier(Sender<Notice>);
+pub(super) struct Notifier {
+    notices: Sender<Notice>,
+    /// Closed for writing while nobody hears: then signals wait in the kernel, and all else is refused.
+    gate: Arc<RwLock<()>>,
+}
 
 impl Notifier {
     pub(super) fn notify(&self, notice: Notice) {
+        if let Err(TryLockError::WouldBlock) = self.gate.try_read() {
+            // With the notice goes its reply, and whoever waits for that is told.
+            return;
+        }
         // Nobody listens any more only when the process is about to end.
-        let _ = self.0.send(notice);
+        let _ = self.notices.send(notice);
+    }
+
+    /// Passes the next signal on, if there is one.
+    fn pass_on(&self, source: &Source) -> io::Result<()> {
+        let _open = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(signal) = source.next()? {
+            let _ = self.notices.send(Notice::Signal(signal));
+        }
+        Ok(())
     }
 }
 
@@ -48,7 +72,7 @@ impl Inbox {
     /// Listens, to signals from now on.
     pub(super) fn new(blocked: &Blocked) -> Result<Self, Error> {
         let (sender, notices) = channel();
-        let notifier = Notifier(sender);
+        let notifier = Notifier { notices: sender, gate: Arc::default() };
         let source = Source::new(blocked).map_err(Error::Signals)?;
         let heard = notifier.clone();
         thread("signals", move || listen(&source, &heard))?;
@@ -57,6 +81,20 @@ impl Inbox {
 
     pub(super) fn notifier(&self) -> Notifier {
         self.notifier.clone()
+    }
+
+    /// Hears nothing as long as the guard lives. Signals that came before are put back into the kernel's hands, where
+    /// they outlast execve(2); whatever else came is refused.
+    fn close(&self) -> RwLockWriteGuard<'_, ()> {
+        let closed = self.notifier.gate.write().unwrap_or_else(PoisonError::into_inner);
+        for notice in self.notices.try_iter() {
+            match notice {
+                Notice::Signal(Signal::Upgrade) => {}
+                Notice::Signal(signal) => signal.put_back(),
+                Notice::Reload(_) | Notice::Upgrade(..) | Notice::Tried(_) | Notice::Drained | Notice::EngineEnded => {}
+            }
+        }
+        closed
     }
 
     /// The next notice; `None` where none came before the deadline.
@@ -70,13 +108,9 @@ impl Inbox {
 
 fn listen(source: &Source, notifier: &Notifier) {
     loop {
-        match source.wait(A_DAY) {
-            Ok(Some(signal)) => notifier.notify(Notice::Signal(signal)),
-            Ok(None) => {}
-            Err(error) => {
-                error!(%error, "signals cannot be heard any more");
-                return;
-            }
+        if let Err(error) = source.ready(A_DAY).and_then(|_| notifier.pass_on(source)) {
+            error!(%error, "signals cannot be heard any more");
+            return;
         }
     }
 }
@@ -88,28 +122,73 @@ pub(super) struct Reloader {
     pub(super) log: log::Handle,
 }
 
-/// Runs until the daemon is to end, and ends it.
-pub(super) fn run(
-    inbox: &Inbox,
-    organs: &Organs,
-    reloader: Reloader,
-    mut settings: Settings,
-    lock: &mut Lock,
-) -> Result<(), Error> {
-    loop {
-        match inbox.next(None) {
-            Some(Notice::Signal(signal @ (Signal::Terminate | Signal::Interrupt))) => {
-                info!(?signal, "draining");
-                lock.set_phase(Phase::Stopping)?;
-                return drain(inbox, organs, &settings);
+/// The daemon from the moment that it is ready.
+pub(super) struct Life {
+    pub(super) inbox: Inbox,
+    pub(super) reloader: Reloader,
+    pub(super) settings: Settings,
+    pub(super) upgrades: Upgrades,
+    pub(super) hold: Hold,
+}
+
+/// What ends the main loop.
+enum Turn {
+    End(Result<(), Error>),
+    Upgrade(Candidate),
+}
+
+impl Life {
+    /// Runs until the daemon is to end, and ends it.
+    pub(super) fn live(&mut self, mut organs: Organs, given: Given) -> Result<(), Error> {
+        loop {
+            match self.run(&organs) {
+                Turn::End(end) => {
+                    organs.join();
+                    return end;
+                }
+                Turn::Upgrade(candidate) => {
+                    let closed = self.inbox.close();
+                    organs.join();
+                    let error = self.upgrades.take_over(&candidate, &self.hold);
+                    drop(closed);
+                    organs = Organs::start(&self.settings, given, &self.hold, &self.inbox, &self.upgrades)?;
+                    self.upgrades.fail(&error);
+                }
             }
-            Some(Notice::Signal(Signal::Reload)) => reloader.reload(organs, &mut settings, Box::new(log_reload)),
-            Some(Notice::Reload(reply)) => reloader.reload(organs, &mut settings, reply),
-            Some(Notice::Signal(Signal::Dump)) => organs.look(Box::new(log_status)),
-            Some(Notice::Signal(Signal::Upgrade)) => warn!("an upgrade in place is not there yet; restart instead"),
-            Some(Notice::Drained) => {}
-            Some(Notice::EngineEnded) | None => return Err(Error::Ended("engine")),
         }
+    }
+
+    fn run(&mut self, organs: &Organs) -> Turn {
+        loop {
+            match self.inbox.next(None) {
+                Some(Notice::Signal(signal @ (Signal::Terminate | Signal::Interrupt))) => {
+                    info!(?signal, "draining");
+                    return Turn::End(self.stop(organs));
+                }
+                Some(Notice::Signal(Signal::Reload)) => self.reload(organs, Box::new(log_reload)),
+                Some(Notice::Reload(reply)) => self.reload(organs, reply),
+                Some(Notice::Signal(Signal::Dump)) => organs.look(Box::new(log_status)),
+                Some(Notice::Signal(Signal::Upgrade)) => self.upgrades.begin(None, &self.settings, upgrade::nobody()),
+                Some(Notice::Upgrade(binary, reply)) => self.upgrades.begin(binary, &self.settings, reply),
+                Some(Notice::Tried(tried)) => {
+                    if let Some(candidate) = self.upgrades.tried(*tried) {
+                        return Turn::Upgrade(candidate);
+                    }
+                }
+                Some(Notice::Drained) => {}
+                Some(Notice::EngineEnded) | None => return Turn::End(Err(Error::Ended("engine"))),
+            }
+        }
+    }
+
+    fn reload(&mut self, organs: &Organs, reply: ReloadTo) {
+        self.reloader.reload(organs, &mut self.settings, reply);
+    }
+
+    fn stop(&mut self, organs: &Organs) -> Result<(), Error> {
+        self.hold.lock.set_phase(Phase::Stopping)?;
+        self.upgrades.give_up("the daemon is stopping");
+        drain(&self.inbox, organs, &self.settings)
     }
 }
 
@@ -126,7 +205,8 @@ fn drain(inbox: &Inbox, organs: &Organs, settings: &Settings) -> Result<(), Erro
                 return Err(Error::Unfinished);
             }
             Some(Notice::Reload(reply)) => reply(Err(ReloadFailure { faults: vec!["the daemon is stopping".into()] })),
-            Some(Notice::Signal(Signal::Reload | Signal::Dump | Signal::Upgrade)) => {}
+            Some(Notice::Upgrade(_, reply)) => reply(Err(UpgradeFailure::Busy("the daemon is stopping".into()))),
+            Some(Notice::Tried(_) | Notice::Signal(Signal::Reload | Signal::Dump | Signal::Upgrade)) => {}
             Some(Notice::EngineEnded) => return Err(Error::Ended("engine")),
             None => {
                 error!(timeout = ?settings.host.shutdown_timeout, "not everything ended in time");
@@ -203,7 +283,7 @@ fn log_status(answer: Result<Reply, Refusal>) {
 }
 
 /// An error and its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

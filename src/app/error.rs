@@ -8,6 +8,8 @@ use crate::daemon::LockError;
 use crate::daemon::directory::DirectoryError;
 use crate::daemon::port::PortError;
 use crate::daemon::socket::ListenError;
+use crate::daemon::upgrade::{FORM, OLDEST_FORM, UpgradeError};
+use crate::task::Bytes;
 
 /// Why the daemon or the runner did not start, or did not end in good order.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +47,36 @@ pub enum Error {
     /// The log is in use.
     #[error("set up the log")]
     Log(#[source] tracing_subscriber::util::TryInitError),
+    /// What the daemon runs.
+    #[error("find this program's own file")]
+    Program(#[source] io::Error),
+    /// The handover from the program before this one.
+    #[error(transparent)]
+    Upgrade(#[from] UpgradeError),
+    /// What a running daemon expects of this program.
+    #[error("understand what the running daemon expects; restart it instead")]
+    Expectation(#[source] serde_json::Error),
+    /// It hands over in another way.
+    #[error(
+        "the running daemon hands over in form {found}, and this version knows {OLDEST_FORM} to {FORM}; restart instead"
+    )]
+    Handover {
+        /// The form.
+        found: u16,
+    },
+    /// An upgrade stays where it is.
+    #[error("{what} has moved from {from} to {to}, and an upgrade stays where it is; restart instead")]
+    Moved {
+        /// What.
+        what: &'static str,
+        /// Where the running daemon has it.
+        from: Bytes,
+        /// Where the configuration has it now.
+        to: Bytes,
+    },
+    /// A socket that was not handed over.
+    #[error("the program before this one left no socket for clients; start again")]
+    NoSocket,
     /// Signals.
     #[error("take over the signals")]
     Signals(#[source] io::Error),

@@ -8,8 +8,10 @@
 mod control;
 mod error;
 mod health;
+mod hold;
 mod organs;
 mod sections;
+mod upgrade;
 
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -17,14 +19,14 @@ use std::time::SystemTime;
 
 use tracing::{info, warn};
 
-use crate::api::Listeners;
 use crate::config::{self, Environment, Flags, Format, Level, Mode, RootTasks, Settings};
 use crate::daemon::directory::{self, Access};
-use crate::daemon::{Lock, Phase, log, port, socket};
+use crate::daemon::{Lock, Phase, log, socket};
 use crate::sys::{fd, memory, signal};
 use crate::task::Timestamp;
 
 pub use error::Error;
+use hold::Hold;
 
 /// What this program calls itself.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -46,29 +48,29 @@ pub struct Options {
 /// # Errors
 /// [`Error`] says what kept it from starting, or from ending in good order.
 pub fn daemon(options: Options) -> Result<(), Error> {
-    let environment = Environment::of_process(options.mode);
+    let program = upgrade::Program::of_process()?;
+    let left = upgrade::Estate::find()?;
+    let environment = Environment::of_process(left.as_ref().map_or(options.mode, upgrade::Estate::mode));
     let settings = config::load(&environment, &options.flags)?;
     refuse_root(&settings, &environment)?;
     let log = log::install(level(settings.log.level), style(settings.log.format)).map_err(Error::Log)?;
     // Before the first thread, so that all inherit it.
     let blocked = signal::block_all().map_err(Error::Signals)?;
     fd::close_all_on_exec().map_err(Error::Descriptors)?;
-    let open_files = fd::raise_open_files().map_err(Error::OpenFiles)?;
 
     directory::prepare(&settings.paths.state_directory, Access::Private)?;
     let group = group(&settings, &environment)?;
     let access = if group.is_some() { Access::Reachable } else { Access::Private };
     directory::prepare(&settings.paths.runtime_directory, access)?;
-    let mut lock = Lock::acquire(&settings.paths.runtime_directory, VERSION, now().0)?;
-    let state_lock = lock_state(&settings)?;
-    tell_predecessor(&lock);
-    let loopback = settings.health.listen.map(port::listen).transpose()?;
-    let listeners = Listeners { control: socket::listen(&settings.paths.socket, group)?, loopback };
-
     let inbox = control::Inbox::new(&blocked)?;
-    let given = organs::Given { uid: environment.uid, group, open_files, listeners };
-    let organs = organs::Organs::start(&settings, given, &inbox)?;
-    lock.set_phase(Phase::Running)?;
+    let upgrades = upgrade::Upgrades::new(program, environment.mode, inbox.notifier(), left.as_ref());
+    let mut hold = match left {
+        Some(left) => Hold::inherit(left, &settings)?,
+        None => Hold::acquire(&settings, group)?,
+    };
+    let given = organs::Given { uid: environment.uid, group };
+    let organs = organs::Organs::start(&settings, given, &hold, &inbox, &upgrades)?;
+    hold.lock.set_phase(Phase::Running)?;
     if let Err(error) = memory::forget_code() {
         warn!(%error, "what only the start needed stays in memory");
     }
@@ -76,13 +78,22 @@ pub fn daemon(options: Options) -> Result<(), Error> {
 
     let reloader = control::Reloader { environment, flags: options.flags, log };
     let socket_path = settings.paths.socket.clone();
-    let end = control::run(&inbox, &organs, reloader, settings, &mut lock);
-    organs.join();
+    let mut life = control::Life { inbox, reloader, settings, upgrades, hold };
+    let end = life.live(organs, given);
     socket::remove(&socket_path);
-    drop(state_lock);
-    lock.release()?;
+    drop(life.hold.state_lock);
+    life.hold.lock.release()?;
     info!("stopped");
     end
+}
+
+/// Tells whether this program could take over from a running daemon, which says what it `expects`; changes nothing.
+///
+/// # Errors
+/// What keeps it from that.
+pub fn trial(options: &Options, expects: &str) -> Result<String, Error> {
+    upgrade::Trial::stand(expects, options)?;
+    Ok(format!("{}{VERSION}", upgrade::WORD))
 }
 
 /// Runs the runner: its listening socket is its standard input.

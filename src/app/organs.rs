@@ -1,12 +1,14 @@
 //! The daemon's organs: store, executor, engine and API, started in this order and ended in the other.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::control::{Inbox, Notice};
-use super::{Error, VERSION, now, sections};
+use super::upgrade::Upgrades;
+use super::{Error, Hold, VERSION, now, sections};
 use crate::api::{self, Hub, Services, Serving};
 use crate::config::Settings;
 use crate::daemon::health::Registry;
@@ -25,24 +27,28 @@ pub(super) struct Organs {
     uid: u32,
 }
 
-/// What the process brings along.
+/// Whom the daemon serves.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Given {
     /// The user that it runs as: as good as root here.
     pub(super) uid: u32,
     /// The group whose members may submit tasks and handle their own.
     pub(super) group: Option<u32>,
-    /// Its limits as they were when it started.
-    pub(super) open_files: OpenFiles,
-    /// Where clients arrive.
-    pub(super) listeners: api::Listeners,
 }
 
 impl Organs {
-    pub(super) fn start(settings: &Settings, given: Given, inbox: &Inbox) -> Result<Self, Error> {
+    pub(super) fn start(
+        settings: &Settings,
+        given: Given,
+        hold: &Hold,
+        inbox: &Inbox,
+        upgrades: &Upgrades,
+    ) -> Result<Self, Error> {
         let path = settings.paths.state_directory.join("queue.db");
         let store = SqliteStore::open(&path, &sections::store(settings), now())?;
         let (handle, messages) = Handle::new();
-        let executor = link(settings, store.identity(), given.open_files, handle.clone())?;
+        let executor =
+            link(settings, store.identity(), hold.open_files, upgrades.program.path.clone(), handle.clone())?;
         let hub = Hub::new();
         let feed = hub.clone();
         let feed = Box::new(move |events: &[_]| feed.publish(events));
@@ -63,15 +69,17 @@ impl Organs {
                 let notifier = inbox.notifier();
                 Arc::new(move |reply| notifier.notify(Notice::Reload(reply)))
             },
+            upgrade: upgrades.service(),
             about: api::About {
                 version: VERSION.to_owned(),
                 socket: Bytes::from(settings.paths.socket.clone().into_os_string()),
-                started_at: now(),
+                started_at: hold.started_at,
                 uid: given.uid,
             },
             defaults: sections::task_defaults(settings),
         };
-        let api = api::spawn(given.listeners, sections::api(settings, given.group), services)
+        let listeners = hold.listeners.try_clone().map_err(Error::Descriptors)?;
+        let api = api::spawn(listeners, sections::api(settings, given.group), services)
             .map_err(|source| Error::Thread { what: "clients", source })?;
         Ok(Self { engine: handle, thread, api, health, uid: given.uid })
     }
@@ -107,8 +115,13 @@ impl Organs {
     }
 }
 
-fn link(settings: &Settings, identity: &str, open_files: OpenFiles, engine: Handle) -> Result<RunnerLink, Error> {
-    let program = std::env::current_exe().map_err(|source| Error::Thread { what: "the runner", source })?;
+fn link(
+    settings: &Settings,
+    identity: &str,
+    open_files: OpenFiles,
+    program: PathBuf,
+    engine: Handle,
+) -> Result<RunnerLink, Error> {
     let launcher = Launcher {
         socket: settings.paths.runtime_directory.join("runner.sock"),
         command: Some((program, vec![super::RUNNER.into()])),

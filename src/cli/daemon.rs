@@ -21,12 +21,18 @@ const UNKNOWN: i32 = 4;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Is the daemon, until it is told to stop.
-pub(super) fn start(session: &Session<'_>, options: &Start) -> anyhow::Result<ExitCode> {
+pub(super) fn start(session: &mut Session<'_>, options: &Start) -> anyhow::Result<ExitCode> {
+    let place = session.place();
+    let start = app::Options { mode: place.own_mode(), flags: place.flags() };
+    if let Some(expected) = &options.trial {
+        let proof = app::trial(&start, expected)?;
+        session.output.line(proof)?;
+        return Ok(Code::Success.into());
+    }
     if !options.foreground {
         return Err(Failure::Background.into());
     }
-    let place = session.place();
-    app::daemon(app::Options { mode: place.own_mode(), flags: place.flags() })?;
+    app::daemon(start)?;
     Ok(Code::Success.into())
 }
 

@@ -57,6 +57,7 @@ impl Code {
     pub(super) fn of_problem(kind: &str, http_status: u16) -> Self {
         match (kind, http_status) {
             ("invalid-configuration", _) => Self::Config,
+            ("upgrade-failed", _) => Self::Failure,
             ("queue-draining", _) | (_, 429 | 503 | 507) => Self::TryAgain,
             (_, 400 | 411 | 413 | 415 | 422) => Self::Data,
             (_, 401 | 403) => Self::Forbidden,

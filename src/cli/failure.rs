@@ -62,6 +62,15 @@ pub(super) enum Failure {
     /// No such queue.
     #[error("there is no queue {0}")]
     NoQueue(crate::task::QueueName),
+    /// The old daemon is still in charge.
+    #[error("not upgraded, and the daemon goes on as it was: {0}")]
+    Upgrade(String),
+    /// The new daemon is not in charge, nor the old one.
+    #[error("the daemon ended while the new program took over; its log says why")]
+    UpgradeLost,
+    /// The daemon is the new program, the runner is not.
+    #[error("the runner stays what it was: {0}")]
+    RunnerStays(String),
     /// The daemon did not come up.
     #[error("no daemon was ready within {0}")]
     NotReady(String),
@@ -124,7 +133,8 @@ fn of_own(failure: &Failure) -> Code {
         Failure::Time { .. } | Failure::Usage(_) | Failure::Background => Code::Usage,
         Failure::Deadline { .. } => Code::Deadline,
         Failure::Removed(_) | Failure::NoQueue(_) => Code::NoInput,
-        Failure::NotReady(_) => Code::Unavailable,
+        Failure::NotReady(_) | Failure::UpgradeLost => Code::Unavailable,
+        Failure::Upgrade(_) | Failure::RunnerStays(_) => Code::Failure,
     }
 }
 
@@ -180,11 +190,14 @@ fn of_failure(failure: &Failure) -> Option<&'static str> {
         Failure::Deadline { .. } => Some("taskdaemon wait again, with a longer --deadline"),
         Failure::NotReady(_) => Some("taskdaemon start --foreground, to see why"),
         Failure::NoQueue(_) => Some("taskdaemon queue list"),
+        Failure::UpgradeLost => Some("taskdaemon status, and taskdaemon start where no service manager does"),
+        Failure::RunnerStays(_) => Some("taskdaemon upgrade, once that is mended"),
         Failure::Background => Some("taskdaemon start --foreground, or systemctl start taskdaemon"),
         Failure::Read { .. }
         | Failure::Write { .. }
         | Failure::Time { .. }
         | Failure::Usage(_)
+        | Failure::Upgrade(_)
         | Failure::Removed(_) => None,
     }
 }

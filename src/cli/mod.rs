@@ -35,6 +35,7 @@ mod show;
 mod status;
 mod submit;
 mod table;
+mod upgrade;
 mod wait;
 
 use std::process::ExitCode;
@@ -98,6 +99,7 @@ fn dispatch(session: &mut Session<'_>, verb: &Verb) -> anyhow::Result<ExitCode> 
         Verb::Health => health::run(session),
         Verb::Stop(options) => daemon::stop(session, options),
         Verb::Reload => daemon::reload(session),
+        Verb::Upgrade(options) => upgrade::run(session, options),
         Verb::Config(options) => config::run(session, options),
         Verb::Completions(options) => generate::completions(session, options),
         Verb::Man(options) => generate::man(session, options),

@@ -18,13 +18,15 @@ use crate::task::{QueueName, TaskId};
 use crate::wire::api::{
     Accepted, ActRequest, Done, EventsPage, HealthDocument, PruneRequest, QueueDocument, QueueRequest, QueuesPage,
     ReloadDocument, ScheduleDocument, ScheduleRequest, SchedulesPage, StatusDocument, SubmitRequest, TaskDetail,
-    TasksPage, Verb, WaitRequest,
+    TasksPage, UpgradeDocument, UpgradeRequest, Verb, WaitRequest,
 };
 
 /// How long an answer may take unless [`Client::set_timeout`] says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// After this long a kept connection may have been closed by the daemon, and a new one is made.
 const IDLE: Duration = Duration::from_secs(2);
+/// How often the same is asked where the daemon ends each connection before it has taken the request.
+const MOST_ASKED: u32 = 5;
 
 /// A way to the daemon behind one socket.
 ///
@@ -73,7 +75,13 @@ impl Client {
         target: &str,
         body: Option<&[u8]>,
     ) -> Result<D> {
-        let answer = self.raw(method, target, body)?.check()?;
+        let mut asked = 1;
+        let answer = loop {
+            match self.raw(method, target, body)?.check() {
+                Err(error) if error.was_not_taken() && asked < MOST_ASKED => asked += 1,
+                answer => break answer?,
+            }
+        };
         self.read(answer)
     }
 
@@ -187,6 +195,17 @@ impl Client {
     /// Has the daemon read its configuration anew.
     pub fn reload(&mut self) -> Result<ReloadDocument> {
         self.document("POST", "/v1/reload", None)
+    }
+
+    /// Has the daemon become the program at `request`'s path; the answer tells that this has begun, and
+    /// [`Client::upgrade_state`] how it goes on.
+    pub fn upgrade(&mut self, request: &UpgradeRequest) -> Result<UpgradeDocument> {
+        self.send("POST", "/v1/upgrade", request)
+    }
+
+    /// How the last upgrade went, or how far it is.
+    pub fn upgrade_state(&mut self) -> Result<UpgradeDocument> {
+        self.document("GET", "/v1/upgrade", None)
     }
 
     /// One page of the history after the event `after`.

@@ -108,12 +108,17 @@ impl ClientError {
         }
     }
 
+    /// Whether the daemon ended the connection before it took the request, which may be sent again on another.
+    pub(super) fn was_not_taken(&self) -> bool {
+        matches!(self, Self::Problem(problem) if problem.kind() == Problem::NOT_TAKEN)
+    }
+
     /// Whether the daemon may be on its way back: asking again later makes sense.
     #[must_use]
     pub fn is_absence(&self) -> bool {
         match self {
             Self::NotListening { .. } | Self::StaleSocket { .. } | Self::Broken { .. } => true,
-            Self::Problem(problem) => problem.status == 503,
+            Self::Problem(problem) => problem.status == 503 || self.was_not_taken(),
             Self::PermissionDenied { .. }
             | Self::Timeout { .. }
             | Self::Protocol(_)

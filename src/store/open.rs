@@ -125,7 +125,7 @@ fn unfit(path: &Path, why: String) -> Error {
     Error::Database { action: OPEN, path: path.display().to_string(), source: why.into() }
 }
 
-fn load_library(name: &str) -> Result<()> {
+pub(super) fn load_library(name: &str) -> Result<()> {
     sqlite::load().map_err(|source| Error::Database { action: OPEN, path: name.to_owned(), source: Box::new(source) })
 }
 

@@ -18,6 +18,23 @@ pub(super) const APPLICATION_ID: u32 = 0x7461_736b;
 /// How the schema came to be, step by step; a released step never changes again.
 pub(super) const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
 
+/// The newest schema that this program knows; a store that was opened has it.
+#[must_use]
+pub fn newest_schema() -> u32 {
+    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
+}
+
+/// Whether this program could open a queue at `path` that has the schema `found`; the queue itself is not touched.
+///
+/// # Errors
+/// [`Error::Newer`], or where SQLite is missing.
+pub fn check_schema(path: &Path, found: u32) -> Result<()> {
+    let path = path.display().to_string();
+    super::open::load_library(&path)?;
+    let known = newest_schema();
+    if found > known { Err(Error::Newer { path, found, known }) } else { Ok(()) }
+}
+
 /// Brings the database to the newest schema, each step in one transaction.
 ///
 /// # Errors

@@ -16,3 +16,4 @@ mod recover;
 mod source;
 mod support;
 mod tasks;
+mod upgrade;

@@ -8,6 +8,7 @@ pub(super) mod output;
 pub(super) mod queues;
 pub(super) mod schedules;
 pub(super) mod tasks;
+pub(super) mod upgrade;
 pub(super) mod wait;
 
 use axum::Router;
@@ -35,6 +36,7 @@ pub(super) fn table() -> Vec<(&'static str, MethodRouter<Context>)> {
         ("/v1/schedules/{name}/{change}", post(schedules::change)),
         ("/v1/status", get(daemon::status)),
         ("/v1/reload", post(daemon::reload)),
+        ("/v1/upgrade", get(upgrade::look).post(upgrade::begin)),
         ("/v1/openapi.json", get(daemon::openapi)),
     ]
     .into_iter()

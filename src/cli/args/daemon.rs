@@ -1,5 +1,6 @@
 //! Handling the daemon itself.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -50,6 +51,19 @@ Examples:
 A configuration with a fault leaves the old one in force; the faults are printed and the exit status is \
 78. What takes effect only with a restart is said.";
 
+pub(super) const UPGRADE_EXAMPLES: &str = "\
+Examples:
+  taskdaemon upgrade                     after the package, or you, put a new file in place
+  taskdaemon upgrade --binary ./target/release/taskdaemon
+  kill -USR2 $(cat /run/taskdaemon/daemon.pid)
+
+The daemon becomes the new program in place, and then so does the runner: the same processes, the same \
+sockets. Running tasks go on, and clients that wait or follow notice nothing. The new program is tried out \
+first: it has to understand the configuration, the queue and the handover. Where it does not, or cannot be \
+executed, the old one stays in charge, and the reason is printed; the exit status is then 78 where the \
+configuration is at fault, else 1. Where only the runner stays what it was, it is 1 too. \
+For root and the service's own user.";
+
 pub(super) const CONFIG_EXAMPLES: &str = "\
 Examples:
   taskdaemon config check
@@ -63,6 +77,17 @@ pub(crate) struct Start {
     /// Stay in the foreground, log to standard error
     #[arg(short, long)]
     pub(crate) foreground: bool,
+    /// Tell whether this program could take over from the daemon that expects this, and start nothing
+    #[arg(long, hide = true, value_name = "EXPECTED")]
+    pub(crate) trial: Option<String>,
+}
+
+// What to become.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Upgrade {
+    /// The new program; unless given, the file that the daemon was started from, as it is now
+    #[arg(short, long, value_name = "PATH", value_hint = clap::ValueHint::FilePath)]
+    pub(crate) binary: Option<PathBuf>,
 }
 
 // How long to look.

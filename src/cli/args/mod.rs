@@ -20,7 +20,7 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
-pub(super) use daemon::{Config, ConfigVerb, Start, Status, Stop};
+pub(super) use daemon::{Config, ConfigVerb, Start, Status, Stop, Upgrade};
 pub(super) use events::Events;
 pub(super) use generate::{Completions, Man};
 pub(super) use globals::{Color, Globals};
@@ -163,6 +163,9 @@ pub(super) enum Verb {
     /// Make the daemon read its configuration again
     #[command(after_help = daemon::RELOAD_EXAMPLES)]
     Reload,
+    /// Make the daemon and its runner become a new program, without ending anything
+    #[command(after_help = daemon::UPGRADE_EXAMPLES)]
+    Upgrade(Upgrade),
     /// Check or show the configuration
     #[command(after_help = daemon::CONFIG_EXAMPLES)]
     Config(Config),

@@ -24,6 +24,7 @@ mod submit;
 mod task;
 mod time;
 mod umask;
+mod upgrade;
 mod wait;
 
 #[cfg(test)]
@@ -45,4 +46,5 @@ pub use submit::{Accepted, Batch, LimitsRequest, SubmitRequest, TaskRequest};
 pub use task::{Order, TaskSummary, TasksPage, exit_code};
 pub use time::Time;
 pub use umask::Umask;
+pub use upgrade::{RunnerUpgradeDocument, UpgradeDocument, UpgradeRequest, UpgradeState};
 pub use wait::{WaitLine, WaitMode, WaitRequest};

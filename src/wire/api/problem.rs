@@ -40,6 +40,10 @@ impl Problem {
     /// The media type of the document.
     pub const MEDIA_TYPE: &'static str = "application/problem+json";
 
+    /// The kind that a connection ends with on which no request was taken any more, when the daemon stops or becomes a
+    /// new program. Whatever was sent meanwhile may be sent again, as after any 408 (RFC 9110, 15.5.9).
+    pub const NOT_TAKEN: &'static str = "not-taken";
+
     /// A problem of the kind `word`.
     #[must_use]
     pub fn new(status: u16, word: &str, title: &str, detail: impl Into<String>) -> Self {

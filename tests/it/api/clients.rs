@@ -1,6 +1,6 @@
 //! Many clients at once, good and bad, and what a client is told when there is no daemon.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use taskdaemon::engine::{Command, Listing, Query, Reply};
 use taskdaemon::task::{State, TaskId};
 use taskdaemon::wire::api::{Order, RunnerDocument, SubmitRequest, TaskFilter, TaskRequest};
 
-use super::fake::{Api, counting};
+use super::fake::{Api, counting, read_all};
 
 fn one_task() -> SubmitRequest {
     let task = TaskRequest { command: Some(vec!["true".into()]), ..TaskRequest::default() };
@@ -42,6 +42,46 @@ fn two_hundred_clients_are_served_while_others_crawl() {
     let mut ids: Vec<_> = clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
     ids.sort_unstable();
     assert!(ids.into_iter().eq((1..=1_000).map(TaskId)));
+}
+
+#[test]
+fn a_client_whose_connection_ends_before_its_request_is_taken_asks_again() {
+    let mut api = Api::with(Settings::default(), counting());
+    let mut client = api.client();
+    assert_eq!(client.submit(&one_task()).unwrap().ids, [TaskId(1)]);
+    api.stop();
+    api.serve(Settings::default());
+    assert_eq!(client.submit(&one_task()).unwrap().ids, [TaskId(2)], "on another connection, and once");
+}
+
+#[test]
+fn whoever_has_just_connected_when_the_daemon_stops_is_still_answered() {
+    let mut api = Api::with(Settings::default(), counting());
+    let mut streams: Vec<_> = (0..20).map(|_| api.connect()).collect();
+    // Who came later has been answered, so that these have been let in.
+    assert_eq!(api.client().submit(&one_task()).unwrap().ids, [TaskId(1)]);
+    let serving = api.serving.take().unwrap();
+    let stopping = std::thread::spawn(move || serving.stop());
+    for stream in &mut streams {
+        let body = r#"{"tasks":[{"command":["true"],"directory":"/"}]}"#;
+        write!(stream, "POST /v1/tasks HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+    }
+    stopping.join().unwrap();
+    for stream in streams {
+        let answer = read_all(stream);
+        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    }
+}
+
+#[test]
+fn a_request_on_an_idle_connection_of_a_daemon_that_stopped_is_told_that_it_was_not_taken() {
+    let mut api = Api::with(Settings::default(), counting());
+    let mut stream = api.connect();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    stream.read_exact(&mut [0; 12]).unwrap();
+    api.stop();
+    let rest = read_all(stream);
+    assert!(rest.contains("HTTP/1.1 408 ") && rest.contains("problem:not-taken"), "{rest}");
 }
 
 #[test]

@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use taskdaemon::api::{About, Hub, Listeners, ReloadFailure, Services, Serving, Settings, spawn};
+use taskdaemon::api::{
+    About, Hub, Listeners, ReloadFailure, Services, Serving, Settings, Upgrade, UpgradeFailure, spawn,
+};
 use taskdaemon::client::Client;
 use taskdaemon::daemon::health::{Finding, Registry};
 use taskdaemon::engine::{Caller, Command, Handle, Message, Part, Query, Refusal, Reply, RunnerState, Status};
 use taskdaemon::task::{Event, EventKind, QueueName, State, TaskId, Timestamp};
-use taskdaemon::wire::api::TaskDefaults;
+use taskdaemon::wire::api::{TaskDefaults, UpgradeDocument};
 use tempfile::TempDir;
 
 /// An API on a socket of its own.
@@ -53,6 +55,10 @@ impl Api {
             hub: self.hub.clone(),
             health: Registry::new(),
             reload: Arc::new(|answer| answer(Err(ReloadFailure { faults: vec!["config.yml:3:1: no".to_owned()] }))),
+            upgrade: Upgrade {
+                begin: Arc::new(|_, answer| answer(Err(UpgradeFailure::Unfit("it does not run".to_owned())))),
+                look: Arc::new(UpgradeDocument::default),
+            },
             about: About {
                 version: "1.2.3".to_owned(),
                 socket: self.socket().into_os_string().into(),

@@ -1,0 +1,58 @@
+//! What the daemon holds on to, from before its organs start until after they have ended.
+
+use std::net::{SocketAddr, TcpListener};
+
+use super::upgrade::Estate;
+use super::{Error, VERSION, lock_state, now, tell_predecessor};
+use crate::api::Listeners;
+use crate::config::Settings;
+use crate::daemon::{Lock, port, socket};
+use crate::sys::fd::{self, OpenFiles};
+use crate::sys::inherit::Inheritable;
+use crate::task::Timestamp;
+
+/// Locks and sockets; a new program takes them over.
+pub(super) struct Hold {
+    pub(super) lock: Lock,
+    pub(super) state_lock: Option<Lock>,
+    pub(super) listeners: Listeners,
+    /// The process's limits as they were when it started.
+    pub(super) open_files: OpenFiles,
+    pub(super) started_at: Timestamp,
+}
+
+impl Hold {
+    /// Takes the locks, then listens.
+    pub(super) fn acquire(settings: &Settings, group: Option<u32>) -> Result<Self, Error> {
+        let open_files = fd::raise_open_files().map_err(Error::OpenFiles)?;
+        let lock = Lock::acquire(&settings.paths.runtime_directory, VERSION, now().0)?;
+        let state_lock = lock_state(settings)?;
+        tell_predecessor(&lock);
+        let loopback = settings.health.listen.map(port::listen).transpose()?;
+        let listeners = Listeners { control: socket::listen(&settings.paths.socket, group)?, loopback };
+        Ok(Self { lock, state_lock, listeners, open_files, started_at: now() })
+    }
+
+    /// Takes up what the program before this one held.
+    pub(super) fn inherit(mut left: Estate, settings: &Settings) -> Result<Self, Error> {
+        let (paths, started_at, open_files) = (&settings.paths, left.started_at(), left.open_files);
+        let control = left.control().ok_or(Error::NoSocket)?.into_inner().into();
+        let loopback = left.loopback().map(|fd| TcpListener::from(fd.into_inner()));
+        let lock = Lock::inherit(left.lock.into_inner(), &paths.runtime_directory, VERSION)?;
+        let inherit = |fd: Inheritable| Lock::inherit(fd.into_inner(), &paths.state_directory, VERSION);
+        let state_lock = left.state_lock.map(inherit).transpose()?;
+        let loopback = match (settings.health.listen, loopback) {
+            (Some(wanted), Some(had)) if had.local_addr().is_ok_and(|had| fits(wanted, had)) => Some(had),
+            (wanted, had) => {
+                drop(had);
+                wanted.map(port::listen).transpose()?
+            }
+        };
+        Ok(Self { lock, state_lock, listeners: Listeners { control, loopback }, open_files, started_at })
+    }
+}
+
+/// Whether `had` is what `wanted` asks for: port 0 asks for any.
+fn fits(wanted: SocketAddr, had: SocketAddr) -> bool {
+    wanted.ip() == had.ip() && [0, had.port()].contains(&wanted.port())
+}
