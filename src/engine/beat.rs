@@ -1,14 +1,11 @@
 //! The beat: what has arrived, one transaction, then its consequences.
 
-use std::sync::Arc;
-
-use super::link::Link;
-use super::outbox::Order;
-use super::{Command, Engine, Envelope, Message, Refusal, Settings};
+use super::round::Round;
+use super::{Command, Engine, Envelope, Message, Refusal};
 use crate::executor::{Executor, Report};
 use crate::store::{self, Store};
 use crate::sys::memory;
-use crate::task::{State, Timestamp};
+use crate::task::Timestamp;
 
 /// Messages that one beat takes up at most.
 const MESSAGES_PER_BEAT: usize = 1024;
@@ -18,13 +15,6 @@ const BUSY_EVENTS: usize = 4096;
 
 /// Submissions after which a beat takes up no further message, so that a reply is never far.
 const SUBMISSIONS_PER_BEAT: usize = 10_000;
-
-/// What a failed beat is put back to, besides the memory, which is read again.
-struct Before {
-    settings: Arc<Settings>,
-    link: Link,
-    retain_at: Option<Timestamp>,
-}
 
 /// What one beat takes up.
 #[derive(Default)]
@@ -38,7 +28,8 @@ impl<S: Store, E: Executor> Engine<S, E> {
     ///
     /// A beat is bounded: what it leaves is for the next, which [`Engine::next_wake`] then asks for at once.
     /// Where the commit fails, nothing of the beat happened: its commands are refused, its reports are kept
-    /// and taken up again, with growing pauses, until a commit succeeds.
+    /// and taken up again, with growing pauses, until a commit succeeds. Ends of attempts may wait a moment, and
+    /// share the commit with those of the next beats.
     pub fn beat(&mut self, now: Timestamp, messages: Vec<Message>) {
         self.inbox.extend(messages);
         if self.left {
@@ -48,19 +39,19 @@ impl<S: Store, E: Executor> Engine<S, E> {
             self.wait_out(now);
             return;
         }
-        (self.dirty, self.more, self.free) = (false, false, None);
-        let batch = self.next_batch(now);
-        let before =
-            Before { settings: Arc::clone(&self.settings), link: self.link.clone(), retain_at: self.retain_at };
-        let mut reports = Vec::new();
-        match self.transact(now, batch, &mut reports) {
-            Ok(()) => self.publish(now),
-            Err(error) => {
-                self.settings = before.settings;
-                self.link = before.link;
-                self.retain_at = before.retain_at;
-                self.give_up(now, error, reports);
+        let mut round = match self.round.take() {
+            Some(round) if self.is_joined(now, &round) => round,
+            Some(round) => {
+                self.close(now, round);
+                self.clock = now;
+                return;
             }
+            None => self.new_round(now),
+        };
+        let batch = self.next_batch(now);
+        match self.transact(now, batch, &mut round) {
+            Ok(()) => self.hold_or_close(now, round),
+            Err(error) => self.undo(now, error, round),
         }
         self.clock = now;
     }
@@ -78,6 +69,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
             return Some(self.clock);
         }
         let timers = [
+            self.round.as_ref().map(|round| round.until),
             self.memory.next_due,
             self.next_recurrence(),
             self.next_probe(),
@@ -137,16 +129,15 @@ impl<S: Store, E: Executor> Engine<S, E> {
         batch
     }
 
-    /// One transaction. The reports that it took up are in `taken`, also when it fails.
-    fn transact(&mut self, now: Timestamp, batch: Batch, taken: &mut Vec<Report>) -> store::Result<()> {
-        let begun = self.store.begin();
-        let mut failed = begun.err();
+    /// All that the beat writes but what rides along with the commit.
+    fn transact(&mut self, now: Timestamp, batch: Batch, round: &mut Round) -> store::Result<()> {
+        let mut failed = self.open_round(now, round).err();
         for report in batch.reports {
-            self.take_report(now, report, taken, &mut failed);
+            self.take_report(now, report, round, &mut failed);
         }
         for message in batch.messages {
             match message {
-                Message::Report(report) => self.take_report(now, report, taken, &mut failed),
+                Message::Report(report) => self.take_report(now, report, round, &mut failed),
                 Message::Command(envelope) => self.take_command(now, envelope, &mut failed),
                 Message::Leave => self.left = true,
             }
@@ -155,23 +146,16 @@ impl<S: Store, E: Executor> Engine<S, E> {
             return Err(error);
         }
         self.follow_clock(now)?;
-        self.plan(now)?;
-        self.finish(now)
+        self.plan(now, round.is_news)
     }
 
-    fn take_report(
-        &mut self,
-        now: Timestamp,
-        report: Report,
-        taken: &mut Vec<Report>,
-        failed: &mut Option<store::Error>,
-    ) {
+    fn take_report(&mut self, now: Timestamp, report: Report, round: &mut Round, failed: &mut Option<store::Error>) {
         if failed.is_none()
             && let Err(error) = self.report(now, &report)
         {
             *failed = Some(error);
         }
-        taken.push(report);
+        round.reports.push(report);
     }
 
     /// A write that fails ends the beat, for half of it may be written.
@@ -200,54 +184,6 @@ impl<S: Store, E: Executor> Engine<S, E> {
             Command::Reconfigure(settings) => stop_at(self.reconfigure(now, caller, *settings), failed),
         };
         self.outbox.answers.push((reply, result));
-    }
-
-    /// Writes what rides along, and commits if anything was written.
-    fn finish(&mut self, now: Timestamp) -> store::Result<()> {
-        if self.trouble.is_some() && !self.dirty {
-            self.prove_writable()?;
-        }
-        if self.dirty || self.next_note().is_some_and(|at| at <= now) {
-            self.write_notes()?;
-        }
-        if !self.dirty {
-            self.store.rollback();
-            return Ok(());
-        }
-        let scheduled = self.memory.total(|state| state == State::Scheduled);
-        self.memory.next_due = if scheduled > 0 { self.store.next_due()? } else { None };
-        self.store.commit()
-    }
-
-    /// Everything that waited for the commit: first what makes tasks run, then the answers.
-    pub(super) fn publish(&mut self, now: Timestamp) {
-        if self.dirty {
-            self.notes.clear();
-            self.trouble = None;
-            self.tally.commits += 1;
-            self.committed_at = now;
-        }
-        self.dirty = false;
-        let mut outbox = std::mem::take(&mut self.outbox);
-        self.tally.add(&outbox.events, std::mem::take(&mut outbox.runs));
-        let mut acknowledged = outbox.acknowledged;
-        for order in outbox.orders {
-            // Together they cost one message; a link is adopted before.
-            if matches!(order, Order::Start(_)) {
-                self.executor.acknowledge(&std::mem::take(&mut acknowledged));
-            }
-            order.give(&mut self.executor);
-        }
-        self.executor.acknowledge(&acknowledged);
-        self.executor.flush();
-        for (reply, answer) in outbox.answers {
-            reply(answer);
-        }
-        self.busy = self.busy.saturating_add(outbox.events.len());
-        if !outbox.events.is_empty() {
-            (self.feed)(&outbox.events);
-        }
-        self.finish_shutdown();
     }
 }
 

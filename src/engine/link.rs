@@ -59,14 +59,16 @@ impl<S: Store, E: Executor> Engine<S, E> {
         let mut leftovers = Vec::new();
         let mut forgotten = Vec::new();
         for (key, open) in &self.memory.open {
-            if open.runner != runner.instance {
+            if open.claimed.runner != runner.instance {
                 let process = open.process.or(self.notes.get(key).map(super::Note::process));
-                leftovers.push(Leftover { key: *key, process: process.filter(|_| open.boot == runner.boot) });
+                leftovers.push(Leftover { key: *key, process: process.filter(|_| open.claimed.boot == runner.boot) });
             } else if !known.contains(key) {
                 forgotten.push(*key);
             }
         }
-        self.link = Link::Up(Arc::new(runner));
+        let runner = Arc::new(runner);
+        self.link = Link::Up(Arc::clone(&runner));
+        self.unreserve_unless(|_, reserved| reserved.claimed.runner == runner.instance)?;
         for key in forgotten {
             self.unclaim(now, key)?;
         }
@@ -105,7 +107,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
     }
 
     /// Takes back a claim that never became a process; the attempt does not count.
-    fn unclaim(&mut self, now: Timestamp, key: AttemptKey) -> store::Result<()> {
+    pub(super) fn unclaim(&mut self, now: Timestamp, key: AttemptKey) -> store::Result<()> {
         let Some(before) = self.store.task(key.task)? else { return Ok(()) };
         let Ok(state) = before.state.after(Trigger::Unclaim) else { return Ok(()) };
         self.store.remove_attempt(key)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::scheduler;
 use crate::store::{self, Counts, Store};
-use crate::task::{AttemptKey, Queue, QueueName, Schedule, State, Timestamp};
+use crate::task::{AttemptKey, Claim, Queue, QueueName, Schedule, State, TaskId, Timestamp};
 
 /// A queue and the slots that its running tasks take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,11 +22,26 @@ pub(super) struct Open {
     pub(super) slots: u32,
     /// What it takes under the limits of now.
     pub(super) weight: u32,
+    pub(super) claimed: Claimed,
+    pub(super) process: Option<(i32, u64)>,
+}
+
+/// For whom an attempt was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Claimed {
     /// The runner that it was claimed for.
     pub(super) runner: String,
     /// The boot in which it was claimed.
     pub(super) boot: String,
-    pub(super) process: Option<(i32, u64)>,
+    /// Whether it was only reserved when the last daemon died: then it may never have been ordered.
+    pub(super) is_doubtful: bool,
+}
+
+/// An attempt that was written ahead, of a task that is still queued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reserved {
+    pub(super) attempt: u32,
+    pub(super) claimed: Claimed,
 }
 
 /// Derived from the store alone.
@@ -34,6 +49,8 @@ pub(super) struct Open {
 pub(super) struct Memory {
     pub(super) lanes: BTreeMap<QueueName, Lane>,
     pub(super) open: BTreeMap<AttemptKey, Open>,
+    /// What was written ahead, by its task.
+    pub(super) reserved: BTreeMap<TaskId, Reserved>,
     /// Slots taken over all queues.
     pub(super) used: u32,
     pub(super) counts: BTreeMap<QueueName, Counts>,
@@ -57,12 +74,17 @@ impl Memory {
         };
         for attempt in store.open_attempts()? {
             let Some(task) = store.task(attempt.key.task)? else { continue };
+            let Claim { runner, boot, .. } = attempt.claim;
+            let claimed = Claimed { runner, boot, is_doubtful: false };
+            if attempt.key.attempt > task.attempts {
+                memory.reserved.insert(task.id, Reserved { attempt: attempt.key.attempt, claimed });
+                continue;
+            }
             let open = Open {
                 queue: task.queue,
                 slots: task.slots,
                 weight: 0,
-                runner: attempt.claim.runner,
-                boot: attempt.claim.boot,
+                claimed,
                 process: attempt.pid.zip(attempt.pid_start),
             };
             memory.open.insert(attempt.key, open);

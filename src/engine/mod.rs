@@ -20,7 +20,9 @@ mod queues;
 mod read;
 mod reply;
 mod report;
+mod reserve;
 mod retention;
+mod round;
 mod schedules;
 mod serve;
 mod settings;
@@ -31,7 +33,7 @@ mod tally;
 mod timers;
 mod trouble;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 pub use command::{Action, Caller, Command, Query, QueueChange, Selection};
@@ -48,11 +50,12 @@ pub use crate::store::{Counts, Error as StoreError, EventFilter, EventPage, Filt
 
 use crate::executor::{Executor, Report};
 use crate::store::{self, Store};
-use crate::task::{AttemptKey, Event, EventKind, QueueName, Task, Timestamp};
+use crate::task::{AttemptKey, Event, EventKind, QueueName, State, Task, Timestamp};
 use link::Link;
 use memory::Memory;
 use outbox::Outbox;
 use report::Note;
+use round::Round;
 use shutdown::Stopping;
 use trouble::Trouble;
 
@@ -70,19 +73,23 @@ pub struct Engine<S, E> {
     link: Link,
     stopping: Option<Stopping>,
     trouble: Option<Trouble>,
+    /// The transaction that the last beat left open.
+    round: Option<Round>,
+    /// Reserved attempts whose start was ordered and is not yet committed.
+    begun: BTreeSet<AttemptKey>,
     /// What has arrived and was not yet taken up.
     inbox: VecDeque<Message>,
     /// Reports of beats that could not be committed.
     kept: VecDeque<Report>,
-    /// What the current beat is to do once it is committed.
+    /// What the current round is to do once it is committed.
     outbox: Outbox,
     /// Processes that started and are not yet written down.
     notes: BTreeMap<AttemptKey, Note>,
-    /// Whether the current beat wrote anything.
+    /// Whether the current round wrote anything.
     dirty: bool,
     /// Whether the current beat left work for one right after it.
     more: bool,
-    /// Free bytes, as asked once in the current beat.
+    /// Free bytes, as asked once in the current round.
     free: Option<u64>,
     /// When old tasks are next looked for; `None` while there are none.
     retain_at: Option<Timestamp>,
@@ -126,6 +133,8 @@ impl<S: Store, E: Executor> Engine<S, E> {
             link: Link::down("the runner has not answered yet", now),
             stopping: None,
             trouble: None,
+            round: None,
+            begun: BTreeSet::new(),
             inbox: VecDeque::new(),
             kept: VecDeque::new(),
             outbox: Outbox::default(),
@@ -149,6 +158,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
     fn open(&mut self, now: Timestamp) -> store::Result<()> {
         self.store.begin()?;
         self.memory = Memory::load(&mut self.store, self.settings.slots)?;
+        self.doubt_reserved(now)?;
         self.sync_queues(now)?;
         if self.dirty {
             self.store.commit()?;
@@ -187,6 +197,9 @@ impl<S: Store, E: Executor> Engine<S, E> {
     /// Writes what changed of a task.
     fn change(&mut self, before: &Task, after: &Task) -> store::Result<()> {
         self.dirty = true;
+        if before.state == State::Queued && after.state != State::Queued {
+            self.unreserve(before.id)?;
+        }
         self.store.update_task(before, after)?;
         self.memory.count(&before.queue, Some(before.state), Some(after.state));
         Ok(())

@@ -1,15 +1,16 @@
-//! Claims: what the plan chose is written as an attempt, and started once that is committed.
+//! Claims: what the plan chose is written as an attempt, and started once that is committed, or at once where it
+//! was written ahead.
 
 use std::time::Duration;
 
 use super::Engine;
 use super::link::{Link, Runner};
-use super::memory::Open;
+use super::memory::{Claimed, Open};
 use super::outbox::Order;
 use crate::executor::{Executor, Start};
-use crate::scheduler::{self, Choice, Gate, Head, Snapshot};
+use crate::scheduler::{self, Gate, Head, Snapshot};
 use crate::store::{self, Store};
-use crate::task::{AttemptKey, Claim, EventKind, QueueName, State, Task, Timestamp, Trigger};
+use crate::task::{AttemptKey, Claim, EventKind, State, Task, TaskId, Timestamp, Trigger};
 
 /// Claims in one beat at most.
 const CLAIMS_PER_BEAT: usize = 256;
@@ -22,15 +23,16 @@ const LEAST_FREE: u64 = 4 << 20;
 const LOOK_FOR_ROOM: Duration = Duration::from_secs(1);
 
 impl<S: Store, E: Executor> Engine<S, E> {
-    /// Claims what may start now, where there is a runner to start it.
-    pub(super) fn plan(&mut self, now: Timestamp) -> store::Result<()> {
+    /// Claims what may start now, where there is a runner to start it. Where the beat takes up nothing but news,
+    /// what is reserved is begun at once.
+    pub(super) fn plan(&mut self, now: Timestamp, is_news: bool) -> store::Result<()> {
         self.room_at = None;
         let Link::Up(runner) = self.link.clone() else { return Ok(()) };
         let free = self.settings.slots.max(1).saturating_sub(self.memory.used);
         if self.stopping.is_some() || free == 0 {
             return Ok(());
         }
-        let (names, snapshot) = self.snapshot(now, free)?;
+        let snapshot = self.snapshot(now, free)?;
         let mut choices = scheduler::plan(&snapshot);
         if !choices.is_empty() && self.free_bytes()? < self.settings.min_free_bytes.min(LEAST_FREE) {
             self.room_at = Some(now + LOOK_FOR_ROOM);
@@ -41,17 +43,14 @@ impl<S: Store, E: Executor> Engine<S, E> {
             self.more = true;
         }
         for choice in choices {
-            if let Some(queue) = names.get(choice.lane) {
-                self.claim(now, &runner, queue, choice)?;
-            }
+            self.claim(now, &runner, choice.id, is_news)?;
         }
         Ok(())
     }
 
     /// The queues that have something to start, each with as many heads as could be chosen.
-    fn snapshot(&mut self, now: Timestamp, free: u32) -> store::Result<(Vec<QueueName>, Snapshot)> {
+    fn snapshot(&mut self, now: Timestamp, free: u32) -> store::Result<Snapshot> {
         let limit = usize::try_from(free).unwrap_or(CLAIMS_PER_BEAT).min(CLAIMS_PER_BEAT);
-        let mut names = Vec::new();
         let mut lanes = Vec::new();
         for (name, lane) in &self.memory.lanes {
             let gate = scheduler::gate(lane.queue.mode, &lane.queue.breaker, now);
@@ -60,40 +59,52 @@ impl<S: Store, E: Executor> Engine<S, E> {
             }
             let heads = self.store.candidates(name, limit)?.into_iter();
             let heads = heads.map(|head| Head { id: head.id, priority: head.priority, slots: head.slots }).collect();
-            names.push(name.clone());
             lanes.push(scheduler::Lane { slots: lane.queue.limits.slots, used: lane.used, gate, heads });
         }
-        Ok((names, Snapshot { slots: self.settings.slots, used: self.memory.used, lanes }))
+        Ok(Snapshot { slots: self.settings.slots, used: self.memory.used, lanes })
     }
 
-    fn claim(&mut self, now: Timestamp, runner: &Runner, queue: &QueueName, choice: Choice) -> store::Result<()> {
-        let (Some(before), Some(spec)) = (self.store.task(choice.id)?, self.store.spec(choice.id)?) else {
+    fn claim(&mut self, now: Timestamp, runner: &Runner, id: TaskId, is_news: bool) -> store::Result<()> {
+        let (Some(task), Some(spec)) = (self.store.task(id)?, self.store.spec(id)?) else { return Ok(()) };
+        if task.state.after(Trigger::Claim).is_err() {
             return Ok(());
+        }
+        let key = AttemptKey { task: id, attempt: task.attempts.saturating_add(1) };
+        let start = Start { key, spec, stdin: self.store.stdin(id)? };
+        let claimed = match self.memory.reserved.remove(&id) {
+            Some(reserved) if self.may_begin(&task.queue, is_news) => {
+                self.begun.insert(key);
+                self.executor.start(start);
+                return self.set_running(now, &task, reserved.claimed);
+            }
+            Some(reserved) => reserved.claimed,
+            None => self.write_claim(now, runner, key)?,
         };
+        self.outbox.orders.push(Order::Start(Box::new(start)));
+        self.set_running(now, &task, claimed)
+    }
+
+    /// Writes the attempt for that runner.
+    pub(super) fn write_claim(&mut self, now: Timestamp, runner: &Runner, key: AttemptKey) -> store::Result<Claimed> {
+        let (runner, boot) = (runner.instance.clone(), runner.boot.clone());
+        let owner = self.store.identity().to_owned();
+        let claim = Claim { owner, runner: runner.clone(), boot: boot.clone(), lease_until: None };
+        self.dirty = true;
+        self.store.insert_attempt(key, &claim, now)?;
+        Ok(Claimed { runner, boot, is_doubtful: false })
+    }
+
+    /// Moves a queued task on; its attempt is written.
+    pub(super) fn set_running(&mut self, now: Timestamp, before: &Task, claimed: Claimed) -> store::Result<()> {
         let Ok(state) = before.state.after(Trigger::Claim) else { return Ok(()) };
-        let stdin = self.store.stdin(choice.id)?;
         let after = Task { state, due: None, attempts: before.attempts.saturating_add(1), ..before.clone() };
         let key = AttemptKey { task: after.id, attempt: after.attempts };
-        let claim = Claim {
-            owner: self.store.identity().to_owned(),
-            runner: runner.instance.clone(),
-            boot: runner.boot.clone(),
-            lease_until: None,
-        };
-        self.store.insert_attempt(key, &claim, now)?;
-        self.change(&before, &after)?;
+        self.change(before, &after)?;
         self.tell(now, &after, EventKind::Started { attempt: key.attempt })?;
-        self.probe_claimed(queue, after.id)?;
-        let open = Open {
-            queue: queue.clone(),
-            slots: after.slots,
-            weight: choice.weight,
-            runner: claim.runner,
-            boot: claim.boot,
-            process: None,
-        };
-        self.memory.claim(key, open);
-        self.outbox.orders.push(Order::Start(Box::new(Start { key, spec, stdin })));
+        self.probe_claimed(&after.queue, after.id)?;
+        let limit = self.memory.lanes.get(&after.queue).and_then(|lane| lane.queue.limits.slots);
+        let weight = scheduler::weight(after.slots, limit, self.settings.slots);
+        self.memory.claim(key, Open { queue: after.queue, slots: after.slots, weight, claimed, process: None });
         Ok(())
     }
 }

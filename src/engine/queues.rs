@@ -114,6 +114,8 @@ impl<S: Store, E: Executor> Engine<S, E> {
             return Err(Refusal::Forbidden("reconfigure the daemon"));
         }
         self.settings = Arc::new(settings);
+        // They were written under the limits of before.
+        self.unreserve_unless(|_, _| false)?;
         let kept = self.sync_queues(now)?;
         self.memory.weigh(self.settings.slots);
         self.retain_at = Some(now);

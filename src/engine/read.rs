@@ -56,7 +56,9 @@ impl<S: Store, E: Executor> Engine<S, E> {
     fn show(&mut self, caller: Caller, id: TaskId) -> Result<Reply, Refusal> {
         let task = self.visible(caller, id)?;
         let Some(spec) = self.store.spec(id)? else { return Err(Refusal::NoTask(id)) };
-        let attempts = self.store.attempts(id)?;
+        let mut attempts = self.store.attempts(id)?;
+        // What is only reserved is nobody's business: it may come to nothing.
+        attempts.retain(|attempt| attempt.number <= task.attempts);
         let open_dependencies = self.store.open_dependencies(id)?;
         let waits_for = (task.state == State::Queued).then(|| self.waits_for(&task));
         Ok(Reply::Detail(Box::new(Detail { task, spec, attempts, open_dependencies, waits_for })))
@@ -101,7 +103,8 @@ impl<S: Store, E: Executor> Engine<S, E> {
         let number = if key.attempt == 0 { task.attempts } else { key.attempt };
         let key = AttemptKey { attempt: number, ..key };
         let missing = Refusal::NoAttempt { task: key.task, attempt: number };
-        let Some(attempt) = self.store.attempt(key)? else { return Err(missing) };
+        let attempt = self.store.attempt(key)?.filter(|attempt| attempt.number <= task.attempts);
+        let Some(attempt) = attempt else { return Err(missing) };
         let opened = self.executor.output(key);
         let file = opened.map_err(|source| Refusal::NoOutput { task: key.task, attempt: number, source })?;
         let ended = attempt.ended_at.is_some();

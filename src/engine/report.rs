@@ -106,6 +106,9 @@ impl<S: Store, E: Executor> Engine<S, E> {
 
     /// An attempt whose runner is gone, and nothing of it is left.
     fn interrupted(&mut self, now: Timestamp, key: AttemptKey) -> store::Result<()> {
+        if self.never_began(key) {
+            return self.unclaim(now, key);
+        }
         let Some((task, attempt)) = self.open_attempt(key)? else { return Ok(()) };
         let outcome = if task.cancelling { Outcome::Cancelled } else { Outcome::Interrupted };
         let attempt = Attempt { ended_at: Some(now), outcome: Some(outcome.clone()), ..attempt };

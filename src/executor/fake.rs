@@ -4,7 +4,7 @@
 //! executors of one daemon after the other. It never waits, keeps everything in the order in which it
 //! happened, and calls the reports' sink from within the call that caused them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -57,6 +57,8 @@ struct World {
     sweeping: Option<Vec<AttemptKey>>,
     swallow: usize,
     starts: Vec<AttemptKey>,
+    /// The attempts whose output was made.
+    outputs: BTreeSet<AttemptKey>,
     signals: Vec<(AttemptKey, Signal)>,
     leaving: bool,
 }
@@ -158,11 +160,12 @@ impl FakeRunner {
         world.unlink("the runner ended");
     }
 
-    /// Cuts the host's power: [`FakeRunner::kill`], and nothing is left behind.
+    /// Cuts the host's power: [`FakeRunner::kill`], and nothing is left behind, not even what was written last.
     pub fn reboot(&self) {
         self.kill();
         let mut world = lock(&self.0);
         world.left_behind.clear();
+        world.outputs.clear();
         world.boots += 1;
     }
 
@@ -244,6 +247,7 @@ impl Executor for FakeExecutor {
 
     fn start(&mut self, start: Start) {
         let Some(mut world) = self.heard() else { return };
+        world.outputs.insert(start.key);
         if world.swallow > 0 {
             world.swallow -= 1;
             return;
@@ -299,9 +303,10 @@ impl Executor for FakeExecutor {
         }
     }
 
-    /// What the attempt writes is nothing.
-    fn output(&self, _key: AttemptKey) -> io::Result<File> {
-        File::open("/dev/null")
+    /// What the attempt writes is nothing; where it was never ordered, there is not even that.
+    fn output(&self, key: AttemptKey) -> io::Result<File> {
+        let made = lock(&self.world).outputs.contains(&key);
+        File::open(if made { "/dev/null" } else { "/nonexistent" })
     }
 
     fn remove_output(&mut self, _tasks: &[(TaskId, u32)]) {}

@@ -4,13 +4,20 @@ use std::collections::BTreeSet;
 
 use taskdaemon::scheduler::weight;
 use taskdaemon::store::{EventFilter, Store};
-use taskdaemon::task::{Breaker, Event, EventKind, Mode, QueueName, State, TaskId};
+use taskdaemon::task::{AttemptKey, Event, QueueName, State, Task};
 
 use crate::day::Day;
 
 impl Day {
     /// Takes what is new in the history and holds every promise to it.
     pub(crate) fn check(&mut self, outlived: bool) {
+        self.check_alive();
+        self.check_slots(outlived);
+        if self.daemon.is_writing() {
+            // Nobody has been told yet, and what is committed cannot be seen.
+            assert!(self.daemon.fed().is_empty(), "something was told before the commit");
+            return;
+        }
         let news = self.news(outlived);
         for event in &news {
             self.tell(|| format!("   {event:?}"));
@@ -18,11 +25,7 @@ impl Day {
         }
         self.history.check();
         self.check_counts();
-        self.check_world();
-        self.check_gates(&news);
-        if outlived {
-            self.check_slots(&news);
-        }
+        self.check_world(!outlived || self.was_full);
         if !outlived || self.rng.u8(..) < 16 {
             self.check_tasks();
         }
@@ -48,52 +51,62 @@ impl Day {
         assert_eq!(kept, self.history.counts(), "the counts are wrong");
     }
 
-    /// What really runs: no task twice, and nothing that the store does not know as running.
-    fn check_world(&self) {
+    /// What really runs: no task twice.
+    fn check_alive(&self) {
         let mut alive = BTreeSet::new();
         for key in self.daemon.runner.running().into_iter().chain(self.daemon.runner.left_behind()) {
             assert!(alive.insert(key.task), "task {} runs twice at once", key.task);
-            let past = self.history.tasks.get(&key.task).expect("a removed task runs");
-            assert_eq!((past.state, past.attempts), (State::Running, key.attempt), "attempt {key} runs");
         }
+    }
+
+    /// Nothing runs that the store does not know as running, or as reserved where a commit failed or a daemon died.
+    fn check_world(&self, may_be_begun: bool) {
         let open = self.daemon.look(|store| store.open_attempts().unwrap());
-        let open: BTreeSet<TaskId> = open.into_iter().map(|attempt| attempt.key.task).collect();
-        let running = self.history.tasks.iter().filter(|(_, past)| past.state == State::Running);
-        let running: BTreeSet<TaskId> = running.map(|(id, _)| *id).collect();
-        assert_eq!(open, running, "the open attempts are not those of the running tasks");
-    }
-
-    /// Nothing starts where a queue is shut.
-    fn check_gates(&self, news: &[Event]) {
-        let queues = self.daemon.look(|store| store.queues().unwrap());
-        for event in news.iter().filter(|event| matches!(event.kind, EventKind::Started { .. })) {
-            assert!(!self.stopping, "a task started while the daemon stops");
-            let queue = queues.iter().find(|queue| queue.name == event.queue).expect("a task runs in no queue");
-            assert_eq!(queue.mode, Mode::Open, "a task started in {queue:?}");
-            match queue.breaker {
-                Breaker::Closed { .. } => {}
-                Breaker::Probing { task } => assert_eq!(task, event.task, "a second task started in {queue:?}"),
-                Breaker::Open { .. } => panic!("a task started in {queue:?}"),
-            }
+        let open: BTreeSet<AttemptKey> = open.into_iter().map(|attempt| attempt.key).collect();
+        for key in self.daemon.runner.running().into_iter().chain(self.daemon.runner.left_behind()) {
+            let past = self.history.tasks.get(&key.task).expect("a removed task runs");
+            let begun = past.state == State::Queued && may_be_begun;
+            assert!(begun || past.state == State::Running, "attempt {key} runs: {past:?}");
+            assert_eq!(key.attempt, past.attempts + u32::from(begun), "attempt {key} runs");
+            assert!(open.contains(&key), "attempt {key} runs and is not claimed");
+        }
+        let (running, reserved): (BTreeSet<_>, BTreeSet<_>) =
+            open.iter().partition(|key| self.history.tasks[&key.task].state == State::Running);
+        let tasks = self.history.tasks.iter().filter(|(_, past)| past.state == State::Running);
+        let tasks: BTreeSet<_> = tasks.map(|(id, past)| AttemptKey { task: *id, attempt: past.attempts }).collect();
+        assert_eq!(running, tasks, "the open attempts are not those of the running tasks");
+        for key in reserved {
+            let past = &self.history.tasks[&key.task];
+            assert_eq!((past.state, past.attempts + 1), (State::Queued, key.attempt), "attempt {key} is reserved");
+            assert!(past.runs_again(), "what is not to be repeated is reserved: {past:?}");
+            let limit = self.settings.max_interruptions;
+            assert!(may_be_begun || limit > 0, "what an interruption would end is reserved: {past:?}");
         }
     }
 
-    /// Where something started, the slots of its queue and of the host are not exceeded.
-    fn check_slots(&self, news: &[Event]) {
-        let started = news.iter().filter(|event| matches!(event.kind, EventKind::Started { .. }));
-        let started: BTreeSet<&QueueName> = started.map(|event| &event.queue).collect();
-        let queues = self.daemon.look(|store| store.queues().unwrap());
+    /// Where something was started, the slots of its queue and of the host are not exceeded, by all that is
+    /// written so far.
+    fn check_slots(&self, outlived: bool) {
+        let started = self.daemon.faults.ordered();
+        if started.is_empty() || !outlived {
+            return;
+        }
+        assert!(!self.stopping, "a task started while the daemon stops");
+        let task = |id| self.daemon.look(|store| store.task(id).unwrap());
+        let started: BTreeSet<QueueName> = started.iter().filter_map(|key| Some(task(key.task)?.queue)).collect();
+        let open = self.daemon.look(|store| store.open_attempts().unwrap());
+        let running = open.iter().filter_map(|open| task(open.key.task));
+        let running: Vec<Task> = running.filter(|task| task.state == State::Running).collect();
         let host = self.settings.slots;
         let mut all = 0;
-        for queue in &queues {
-            let running = self.history.tasks.values().filter(|past| past.state == State::Running);
-            let mine = running.filter(|past| past.queue == queue.name);
-            let used: u32 = mine.map(|past| weight(past.slots, queue.limits.slots, host)).sum();
+        for queue in self.daemon.look(|store| store.queues().unwrap()) {
+            let mine = running.iter().filter(|task| task.queue == queue.name);
+            let used: u32 = mine.map(|task| weight(task.slots, queue.limits.slots, host)).sum();
             let limit = queue.limits.slots.unwrap_or(host);
             assert!(!started.contains(&queue.name) || used <= limit.min(host), "{used} of {limit} slots in {queue:?}");
             all += used;
         }
-        assert!(started.is_empty() || all <= host, "{all} of the host's {host} slots");
+        assert!(all <= host, "{all} of the host's {host} slots");
     }
 
     /// A runner that has heard everything has heard of every attempt that is to be stopped.

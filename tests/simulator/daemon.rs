@@ -9,7 +9,7 @@ use taskdaemon::engine::{Caller, Command, Engine, Envelope, Message, Refusal, Re
 use taskdaemon::executor::Report;
 use taskdaemon::executor::fake::FakeRunner;
 use taskdaemon::store::{SqliteStore, Store};
-use taskdaemon::task::{Event, Timestamp};
+use taskdaemon::task::{AttemptKey, Event, Timestamp};
 
 use crate::faults::{Death, Disk, Faults, FaultyExecutor, FaultyStore, look};
 
@@ -26,6 +26,8 @@ pub(crate) struct Daemon {
     mail: Arc<Mutex<Vec<Message>>>,
     answers: Answers,
     fed: Arc<Mutex<Vec<Event>>>,
+    /// What had ever been started before the last beat.
+    pub(crate) started: Vec<AttemptKey>,
     asked: u64,
     lives: u64,
 }
@@ -40,6 +42,7 @@ impl Daemon {
             mail: Arc::default(),
             answers: Arc::default(),
             fed: Arc::default(),
+            started: Vec::new(),
             asked: 0,
             lives: 0,
         };
@@ -57,7 +60,10 @@ impl Daemon {
         self.faults.light(None);
         let mail = Arc::clone(&self.mail);
         let sink = Box::new(move |report: Report| mail.lock().unwrap().push(Message::Report(report)));
-        let executor = FaultyExecutor { inner: self.runner.executor(sink), faults: Arc::clone(&self.faults) };
+        let (disk, faults) = (Arc::clone(&self.disk), Arc::clone(&self.faults));
+        let executor = FaultyExecutor { inner: self.runner.executor(sink), disk, faults };
+        self.faults.committed(&self.disk);
+        self.faults.ordered();
         let fed = Arc::clone(&self.fed);
         let feed = Box::new(move |events: &[Event]| fed.lock().unwrap().extend_from_slice(events));
         let identity = look(&self.disk, |store| store.identity().to_owned());
@@ -68,6 +74,7 @@ impl Daemon {
     /// Kills the daemon as SIGKILL does: what was not committed never happened.
     fn kill(&mut self) {
         self.engine = None;
+        self.faults.writing.store(false, Ordering::Relaxed);
         let store = self.disk.lock().unwrap().take().unwrap();
         *self.disk.lock().unwrap() = Some(store.crash().unwrap());
     }
@@ -97,6 +104,7 @@ impl Daemon {
     /// One beat with the mail; false where the daemon died of it.
     pub(crate) fn beat(&mut self, now: Timestamp) -> bool {
         let mail = std::mem::take(&mut *self.mail.lock().unwrap());
+        self.started = self.runner.starts();
         let engine = self.engine.as_mut().unwrap();
         match catch_unwind(AssertUnwindSafe(|| engine.beat(now, mail))) {
             Ok(()) => true,
@@ -106,6 +114,11 @@ impl Daemon {
             }
             Err(cause) => resume_unwind(cause),
         }
+    }
+
+    /// Whether the last beat left its transaction open.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.faults.writing.load(Ordering::Relaxed)
     }
 
     pub(crate) fn has_mail(&self) -> bool {

@@ -37,7 +37,7 @@ pub(crate) struct Day {
     /// What was asked and not yet answered.
     pending: BTreeMap<u64, Asked>,
     /// Whether the disk was full today: then reports may be kept back for a while.
-    was_full: bool,
+    pub(crate) was_full: bool,
     /// Whether a shutdown is under way.
     pub(crate) stopping: bool,
 }
@@ -296,7 +296,14 @@ impl Day {
             match (answer, asked) {
                 (Ok(Reply::Accepted(ids)), _) => self.accepted.extend(ids.into_iter().map(|(id, _)| id)),
                 (Ok(Reply::Reconfigured { .. }), Asked::Settings(settings)) => self.settings = settings,
-                (Ok(Reply::Drained), _) => stopped = true,
+                (Ok(Reply::Drained), _) => {
+                    assert!(self.daemon.runner.running().is_empty(), "the daemon leaves, and something runs");
+                    stopped = true;
+                }
+                (Ok(Reply::Detail(detail)), _) => {
+                    let shown = detail.attempts.iter().all(|attempt| attempt.number <= detail.task.attempts);
+                    assert!(shown, "what is only reserved is shown: {detail:?}");
+                }
                 (Ok(_), _) => {}
                 (Err(refusal), _) => self.check_refusal(&refusal),
             }

@@ -1,6 +1,6 @@
 //! What goes wrong: the daemon dies at any call, the disk is full.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::panic::resume_unwind;
@@ -15,8 +15,8 @@ use taskdaemon::store::{
     Store,
 };
 use taskdaemon::task::{
-    Attempt, AttemptKey, Claim, Condition, Dependency, Event, EventKind, Key, Queue, QueueName, Schedule, Signal, Spec,
-    Stop, Task, TaskId, Timestamp,
+    Attempt, AttemptKey, Breaker, Claim, Condition, Dependency, Event, EventKind, Key, Mode, Queue, QueueName,
+    Schedule, Signal, Spec, Stop, Task, TaskId, Timestamp,
 };
 
 /// The death of the daemon; unwinds to whoever holds its engine.
@@ -33,6 +33,10 @@ pub(crate) struct Faults {
     pub(crate) free: AtomicU64,
     /// Whether a transaction is open.
     pub(crate) writing: AtomicBool,
+    /// The attempts that are committed and have not ended.
+    claimed: Mutex<BTreeSet<AttemptKey>>,
+    /// The starts that were ordered since somebody last asked.
+    ordered: Mutex<Vec<AttemptKey>>,
 }
 
 impl Faults {
@@ -67,6 +71,17 @@ impl Faults {
             left if left > 0 => self.fuse.store(left - 1, Ordering::Relaxed),
             _ => {}
         }
+    }
+
+    /// What stands in the store is committed.
+    pub(crate) fn committed(&self, disk: &Disk) {
+        let open = look(disk, |store| store.open_attempts().unwrap());
+        *self.claimed.lock().unwrap() = open.into_iter().map(|attempt| attempt.key).collect();
+    }
+
+    /// The starts that were ordered since the last time.
+    pub(crate) fn ordered(&self) -> Vec<AttemptKey> {
+        std::mem::take(&mut *self.ordered.lock().unwrap())
     }
 
     /// One write: there may be no room.
@@ -133,6 +148,7 @@ impl Store for FaultyStore {
             return Err(full);
         }
         look(&self.disk, Store::commit)?;
+        self.faults.committed(&self.disk);
         self.faults.writing.store(false, Ordering::Relaxed);
         self.faults.burn();
         Ok(())
@@ -197,9 +213,11 @@ impl Store for FaultyStore {
     }
 }
 
-/// The pretended runner's executor, with faults; nothing is ordered inside a transaction but the shutdown.
+/// The pretended runner's executor, with faults; nothing is ordered inside a transaction but the shutdown, and
+/// starts whose claims are committed.
 pub(crate) struct FaultyExecutor {
     pub(crate) inner: FakeExecutor,
+    pub(crate) disk: Disk,
     pub(crate) faults: Arc<Faults>,
 }
 
@@ -209,6 +227,19 @@ impl FaultyExecutor {
         assert!(!self.faults.writing.load(Ordering::Relaxed), "an order before the commit");
         &mut self.inner
     }
+
+    /// Nothing starts where a queue is shut, by all that is written so far.
+    fn check_gate(&self, key: AttemptKey) {
+        let task = look(&self.disk, |store| store.task(key.task).unwrap()).expect("no task starts");
+        let queues = look(&self.disk, |store| store.queues().unwrap());
+        let queue = queues.iter().find(|queue| queue.name == task.queue).expect("a task starts in no queue");
+        assert_eq!(queue.mode, Mode::Open, "task {} starts in {queue:?}", task.id);
+        match queue.breaker {
+            Breaker::Closed { .. } => {}
+            Breaker::Probing { task: probe } => assert_eq!(probe, Some(task.id), "another starts in {queue:?}"),
+            Breaker::Open { .. } => panic!("task {} starts in {queue:?}", task.id),
+        }
+    }
 }
 
 impl Executor for FaultyExecutor {
@@ -217,7 +248,13 @@ impl Executor for FaultyExecutor {
     }
 
     fn start(&mut self, start: Start) {
-        self.order().start(start);
+        self.faults.burn();
+        let claimed = self.faults.claimed.lock().unwrap().contains(&start.key);
+        assert!(claimed, "attempt {} starts before its claim is committed", start.key);
+        self.check_gate(start.key);
+        self.faults.ordered.lock().unwrap().push(start.key);
+        self.inner.start(start);
+        self.faults.burn();
     }
 
     fn stop(&mut self, key: AttemptKey, stop: Stop) {

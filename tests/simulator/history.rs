@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use taskdaemon::store::{Counts, Store};
 use taskdaemon::task::{
-    Condition, Dependency, Event, EventKind, Key, OnInterrupt, Outcome, QueueName, Spec, State, Submission, Task,
-    TaskId,
+    AttemptKey, Condition, Dependency, Event, EventKind, Key, OnInterrupt, Outcome, QueueName, Spec, State, Submission,
+    Task, TaskId,
 };
 
 use crate::daemon::Daemon;
@@ -16,7 +16,6 @@ pub(crate) struct Past {
     pub(crate) owner: u32,
     pub(crate) queue: QueueName,
     pub(crate) state: State,
-    pub(crate) slots: u32,
     pub(crate) attempts: u32,
     key: Option<Key>,
     spec: Spec,
@@ -59,6 +58,10 @@ impl History {
             EventKind::Removed if self.passing.remove(&id) => drop(self.removed.insert(id)),
             _ if self.passing.contains(&id) => {}
             kind => {
+                if let EventKind::Unclaimed { attempt } = *kind {
+                    let key = AttemptKey { task: id, attempt };
+                    assert!(!daemon.started.contains(&key), "attempt {key} started, and is said not to have");
+                }
                 let Some(past) = self.tasks.get_mut(&id) else {
                     panic!("an event of task {id}, which is not there: {event:?}");
                 };
@@ -96,7 +99,6 @@ impl History {
             owner: event.owner.unwrap(),
             queue: event.queue.clone(),
             state,
-            slots: task.slots,
             attempts: 0,
             key: task.key.clone(),
             spec,
@@ -153,6 +155,11 @@ impl History {
 }
 
 impl Past {
+    /// Whether it is to be repeated after an interruption.
+    pub(crate) fn runs_again(&self) -> bool {
+        self.spec.on_interrupt == OnInterrupt::Retry
+    }
+
     fn wait(&mut self, on: TaskId, condition: Condition) {
         let known = self.waits.entry(on).or_insert(condition);
         if condition == Condition::Success {

@@ -16,6 +16,7 @@ mod daemon;
 mod day;
 mod faults;
 mod history;
+mod scenes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};

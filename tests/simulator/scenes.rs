@@ -1,0 +1,191 @@
+//! What is written ahead of its turn, in scenes of a few beats.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use taskdaemon::engine::{Command, Query, Reply, Settings};
+use taskdaemon::executor::{Cause, ExitStatus};
+use taskdaemon::store::Store;
+use taskdaemon::task::{
+    AttemptKey, EventKind, OnInterrupt, Placement, QueueLimits, QueueName, State, Submission, Task, TaskId, Timestamp,
+};
+
+use crate::ask;
+use crate::daemon::{Daemon, ROOT};
+
+const MOMENT: Duration = Duration::from_millis(2);
+
+/// One slot, and a few tasks for it: the first one runs, the others are queued.
+struct Scene {
+    daemon: Daemon,
+    settings: Settings,
+    now: Timestamp,
+}
+
+fn key(task: i64) -> AttemptKey {
+    AttemptKey { task: TaskId(task), attempt: 1 }
+}
+
+impl Scene {
+    fn new(tasks: usize, on_interrupt: OnInterrupt) -> Self {
+        let now = Timestamp(1_795_161_600_000_000);
+        let mut settings = ask::settings(&mut fastrand::Rng::with_seed(1));
+        settings.slots = 1;
+        settings.max_interruptions = 3;
+        settings.queues = BTreeMap::from([(QueueName::default(), QueueLimits::default())]);
+        let mut scene = Self { daemon: Daemon::new(&settings, 1, now), settings, now };
+        scene.daemon.runner.link();
+        let mut submission = ask::submission(&mut fastrand::Rng::with_seed(1), now, &[], "task");
+        submission.spec.on_interrupt = on_interrupt;
+        let submission = Submission { placement: Placement::default(), ..submission };
+        scene.daemon.ask(ROOT, Command::Submit(vec![submission; tasks]));
+        scene.beats();
+        assert_eq!(scene.daemon.runner.starts(), [key(1)]);
+        scene.daemon.fed();
+        scene
+    }
+
+    fn beats(&mut self) {
+        while self.daemon.has_mail() {
+            self.daemon.beat(self.now);
+        }
+    }
+
+    fn end(&mut self, task: i64) {
+        self.daemon.runner.end(key(task), ExitStatus::Exited(0), Cause::Itself);
+        self.daemon.beat(self.now);
+    }
+
+    fn wait(&mut self, span: Duration) {
+        self.now = self.now + span;
+        self.daemon.beat(self.now);
+    }
+
+    fn task(&self, id: i64) -> Task {
+        self.daemon.look(|store| store.task(TaskId(id)).unwrap()).unwrap()
+    }
+
+    fn restart(&mut self) {
+        self.daemon.restart(&self.settings, 1, self.now);
+        self.daemon.runner.link();
+        self.beats();
+        self.daemon.runner.finish_sweep();
+        self.beats();
+    }
+}
+
+#[test]
+fn the_next_task_starts_before_the_commit_and_ends_share_one() {
+    let mut scene = Scene::new(4, OnInterrupt::Retry);
+    scene.end(1);
+    scene.end(2);
+    assert_eq!(scene.daemon.runner.starts(), [key(1), key(2), key(3)]);
+    assert!(scene.daemon.is_writing() && scene.daemon.fed().is_empty());
+    assert_eq!(scene.daemon.next_wake(), Some(scene.now + MOMENT));
+    scene.wait(MOMENT);
+    assert!(!scene.daemon.is_writing());
+    let ends = scene.daemon.fed().into_iter().filter(|event| matches!(event.kind, EventKind::Ended { .. }));
+    assert_eq!(ends.map(|event| event.task.unwrap().0).collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
+fn an_end_that_nothing_follows_is_committed_at_once() {
+    let mut scene = Scene::new(1, OnInterrupt::Retry);
+    scene.end(1);
+    assert!(!scene.daemon.is_writing());
+    assert_eq!(scene.task(1).state, State::Succeeded);
+}
+
+#[test]
+fn whoever_asks_ends_the_wait_and_sees_what_is_committed() {
+    let mut scene = Scene::new(3, OnInterrupt::Retry);
+    scene.end(1);
+    assert!(scene.daemon.is_writing());
+    scene.daemon.ask(ROOT, Command::Read(Query::States(vec![TaskId(1)])));
+    scene.daemon.beat(scene.now);
+    assert!(!scene.daemon.is_writing());
+    assert_eq!(scene.daemon.next_wake(), Some(scene.now));
+    scene.daemon.beat(scene.now);
+    let answers: Vec<_> = scene.daemon.answers().into_values().collect();
+    assert!(
+        matches!(&answers[..], [.., Ok(Reply::States(states))] if states[..] == [(TaskId(1), State::Succeeded, Some(0))])
+    );
+}
+
+#[test]
+fn a_clock_that_is_set_back_does_not_make_the_wait_longer() {
+    let mut scene = Scene::new(4, OnInterrupt::Retry);
+    scene.end(1);
+    scene.now = Timestamp(scene.now.0 - 3_600_000_000);
+    scene.end(2);
+    assert!(!scene.daemon.is_writing());
+}
+
+#[test]
+fn what_was_begun_before_a_failed_commit_is_not_started_again() {
+    let mut scene = Scene::new(3, OnInterrupt::Retry);
+    scene.end(1);
+    scene.daemon.faults.fill(Some(0));
+    scene.wait(MOMENT);
+    assert_eq!((scene.task(1).state, scene.task(2).state), (State::Running, State::Queued));
+    scene.daemon.faults.fill(None);
+    scene.wait(Duration::from_secs(1));
+    assert_eq!((scene.task(1).state, scene.task(2).state), (State::Succeeded, State::Running));
+    assert_eq!(scene.daemon.runner.starts(), [key(1), key(2)]);
+}
+
+#[test]
+fn what_was_begun_when_the_daemon_died_goes_on() {
+    let mut scene = Scene::new(3, OnInterrupt::Retry);
+    scene.end(1);
+    scene.restart();
+    assert_eq!((scene.task(1).state, scene.task(2).state), (State::Succeeded, State::Running));
+    assert_eq!(scene.daemon.runner.starts(), [key(1), key(2)]);
+}
+
+#[test]
+fn what_was_only_reserved_when_all_was_killed_was_not_interrupted() {
+    let mut scene = Scene::new(3, OnInterrupt::Retry);
+    scene.daemon.runner.kill();
+    scene.restart();
+    assert_eq!([1, 2, 3].map(|id| scene.task(id).interruptions), [1, 0, 0]);
+}
+
+#[test]
+fn what_was_begun_when_all_was_killed_was_interrupted() {
+    let mut scene = Scene::new(3, OnInterrupt::Retry);
+    scene.end(1);
+    scene.daemon.runner.kill();
+    scene.restart();
+    assert_eq!([1, 2, 3].map(|id| scene.task(id).interruptions), [1, 1, 0]);
+}
+
+#[test]
+fn what_may_have_begun_when_the_power_went_counts_as_interrupted() {
+    let mut scene = Scene::new(3, OnInterrupt::Retry);
+    scene.daemon.runner.reboot();
+    scene.restart();
+    assert_eq!([1, 2, 3].map(|id| scene.task(id).interruptions), [1, 1, 1]);
+}
+
+#[test]
+fn what_must_not_run_twice_is_claimed_in_its_turn() {
+    let mut scene = Scene::new(3, OnInterrupt::End);
+    assert_eq!(scene.daemon.look(|store| store.open_attempts().unwrap()).len(), 1);
+    scene.end(1);
+    assert!(!scene.daemon.is_writing());
+    assert_eq!(scene.daemon.runner.starts(), [key(1), key(2)]);
+}
+
+#[test]
+fn what_is_only_reserved_is_not_shown() {
+    let mut scene = Scene::new(3, OnInterrupt::Retry);
+    assert_eq!(scene.daemon.look(|store| store.attempts(TaskId(2)).unwrap()).len(), 1);
+    scene.daemon.ask(ROOT, Command::Read(Query::Show(TaskId(2))));
+    scene.daemon.ask(ROOT, Command::Read(Query::Output(key(2))));
+    scene.beats();
+    let answers: Vec<_> = scene.daemon.answers().into_values().collect();
+    let [.., Ok(Reply::Detail(detail)), Err(refusal)] = &answers[..] else { panic!("{}", answers.len()) };
+    assert!(detail.attempts.is_empty() && detail.task.state == State::Queued);
+    assert_eq!(refusal.to_string(), "task 2 has no attempt 1");
+}
