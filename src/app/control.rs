@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
+use super::logging::level;
 use super::organs::{Given, Organs, thread};
 use super::upgrade::{self, Tried, Upgrades};
-use super::{Error, Hold, level};
+use super::{Error, Hold};
 use crate::api::{ReloadFailure, ReloadTo, UpgradeFailure, UpgradeTo};
 use crate::config::{self, Environment, Flags, Settings};
 use crate::daemon::signals::{Signal, Source};
@@ -219,6 +220,12 @@ fn drain(inbox: &Inbox, organs: &Organs, settings: &Settings) -> Result<(), Erro
 impl Reloader {
     /// Reads the configuration anew; only a faultless one comes into force.
     fn reload(&self, organs: &Organs, settings: &mut Settings, reply: ReloadTo) {
+        if let Err(error) = self.log.reopen() {
+            error!(
+                error = &error as &dyn std::error::Error,
+                "the log file cannot be opened again; the old one goes on"
+            );
+        }
         let new = match config::load(&self.environment, &self.flags) {
             Ok(new) => new,
             Err(error) => return reply(Err(ReloadFailure { faults: faults(&error) })),

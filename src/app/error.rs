@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use crate::config::ConfigError;
 use crate::daemon::LockError;
 use crate::daemon::directory::DirectoryError;
+use crate::daemon::log::LogError;
 use crate::daemon::port::PortError;
+use crate::daemon::process::StartError;
 use crate::daemon::socket::ListenError;
 use crate::daemon::upgrade::{FORM, OLDEST_FORM, UpgradeError};
 use crate::task::Bytes;
@@ -77,6 +79,17 @@ pub enum Error {
     /// A socket that was not handed over.
     #[error("the program before this one left no socket for clients; start again")]
     NoSocket,
+    /// The log cannot be opened.
+    #[error(transparent)]
+    LogTarget(#[from] LogError),
+    /// The log is to go where nothing is.
+    #[error(
+        "in the background there is no standard error to log to: set log.target to auto, journal, file or syslog, or start with --foreground"
+    )]
+    NoStderr,
+    /// The daemon did not start in the background.
+    #[error(transparent)]
+    Start(#[from] StartError),
     /// Signals.
     #[error("take over the signals")]
     Signals(#[source] io::Error),

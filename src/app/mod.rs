@@ -9,24 +9,31 @@ mod control;
 mod error;
 mod health;
 mod hold;
+mod logging;
 mod organs;
 mod sections;
+mod start;
 mod upgrade;
 
+use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::SystemTime;
 
 use tracing::{info, warn};
 
-use crate::config::{self, Environment, Flags, Format, Level, Mode, RootTasks, Settings};
+use crate::config::{self, Environment, Flags, Mode, RootTasks, Settings};
 use crate::daemon::directory::{self, Access};
-use crate::daemon::{Lock, Phase, log, socket};
+use crate::daemon::process::Detached;
+use crate::daemon::{Lock, Phase, Readiness, socket};
+use crate::sys::signal::Blocked;
 use crate::sys::{fd, memory, signal};
 use crate::task::Timestamp;
+use logging::Log;
 
 pub use error::Error;
 use hold::Hold;
+pub use start::Background;
 
 /// What this program calls itself.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -41,50 +48,99 @@ pub struct Options {
     pub mode: Mode,
     /// What the command line says of the configuration.
     pub flags: Flags,
+    /// With which arguments it is called again to follow itself, at an upgrade; without the name of the program.
+    pub arguments: Vec<OsString>,
+    /// Whether it leaves the terminal, and how.
+    pub background: Option<Background>,
 }
 
-/// Runs the daemon in the foreground, until it was told to stop and nothing runs any more.
+/// What became of a process that was to be the daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Another process is the daemon, and ready.
+    Started {
+        /// Its number.
+        pid: i32,
+    },
+    /// It was the daemon, and ended in good order.
+    Ended,
+}
+
+/// Runs the daemon: here, until it was told to stop and nothing runs any more, or in the background, until it is
+/// ready.
 ///
 /// # Errors
 /// [`Error`] says what kept it from starting, or from ending in good order.
-pub fn daemon(options: Options) -> Result<(), Error> {
-    let program = upgrade::Program::of_process()?;
+pub fn daemon(options: Options) -> Result<Outcome, Error> {
+    let program = upgrade::Program::of_process(options.arguments)?;
     let left = upgrade::Estate::find()?;
     let environment = Environment::of_process(left.as_ref().map_or(options.mode, upgrade::Estate::mode));
     let settings = config::load(&environment, &options.flags)?;
     refuse_root(&settings, &environment)?;
-    let log = log::install(level(settings.log.level), style(settings.log.format)).map_err(Error::Log)?;
+    let log = Log::new(&settings, environment.mode, options.background.is_some())?;
     // Before the first thread, so that all inherit it.
     let blocked = signal::block_all().map_err(Error::Signals)?;
-    fd::close_all_on_exec().map_err(Error::Descriptors)?;
-
-    directory::prepare(&settings.paths.state_directory, Access::Private)?;
-    let group = group(&settings, &environment)?;
-    let access = if group.is_some() { Access::Reachable } else { Access::Private };
-    directory::prepare(&settings.paths.runtime_directory, access)?;
-    let inbox = control::Inbox::new(&blocked)?;
-    let upgrades = upgrade::Upgrades::new(program, environment.mode, inbox.notifier(), left.as_ref());
-    let mut hold = match left {
-        Some(left) => Hold::inherit(left, &settings)?,
-        None => Hold::acquire(&settings, group)?,
+    let ready = match &options.background {
+        // What takes over from a daemon in the background is there already.
+        Some(background) if left.is_none() => match start::detach(background, &settings, &log, &blocked)? {
+            Detached::Started { pid } => return Ok(Outcome::Started { pid }),
+            Detached::Daemon(ready) => ready,
+        },
+        Some(_) | None => Readiness::unheard(),
     };
-    let given = organs::Given { uid: environment.uid, group };
-    let organs = organs::Organs::start(&settings, given, &hold, &inbox, &upgrades)?;
-    hold.lock.set_phase(Phase::Running)?;
-    if let Err(error) = memory::forget_code() {
-        warn!(%error, "what only the start needed stays in memory");
+    let outcome = Begun { program, left, environment, flags: options.flags, settings }.run(&log, &blocked, &ready);
+    if let (Err(error), Some(background)) = (&outcome, &options.background) {
+        start::tell_failure(error, background, &ready, &log);
     }
-    info!(socket = %settings.paths.socket.display(), slots = settings.host.slots, "ready");
+    outcome.map(|()| Outcome::Ended)
+}
 
-    let reloader = control::Reloader { environment, flags: options.flags, log };
-    let socket_path = settings.paths.socket.clone();
-    let mut life = control::Life { inbox, reloader, settings, upgrades, hold };
-    let end = life.live(organs, given);
-    socket::remove(&socket_path);
-    drop(life.hold.state_lock);
-    life.hold.lock.release()?;
-    info!("stopped");
-    end
+/// What is known of a daemon once it is a process of its own.
+struct Begun {
+    program: upgrade::Program,
+    left: Option<upgrade::Estate>,
+    environment: Environment,
+    flags: Flags,
+    settings: Settings,
+}
+
+impl Begun {
+    /// Is the daemon.
+    fn run(self, log: &Log, blocked: &Blocked, ready: &Readiness) -> Result<(), Error> {
+        let Self { program, left, environment, flags, settings } = self;
+        fd::close_all_on_exec().map_err(Error::Descriptors)?;
+
+        directory::prepare(&settings.paths.state_directory, Access::Private)?;
+        let group = group(&settings, &environment)?;
+        let access = if group.is_some() { Access::Reachable } else { Access::Private };
+        directory::prepare(&settings.paths.runtime_directory, access)?;
+        log.prepare()?;
+        let inbox = control::Inbox::new(blocked)?;
+        let upgrades = upgrade::Upgrades::new(program, environment.mode, inbox.notifier(), left.as_ref());
+        let mut hold = match left {
+            Some(left) => Hold::inherit(left, &settings)?,
+            None => Hold::acquire(&settings, group)?,
+        };
+        log.open()?;
+        let given = organs::Given { uid: environment.uid, group };
+        let organs = organs::Organs::start(&settings, given, &hold, &inbox, &upgrades)?;
+        hold.lock.set_phase(Phase::Running)?;
+        if let Err(error) = memory::forget_code() {
+            warn!(%error, "what only the start needed stays in memory");
+        }
+        info!(socket = %settings.paths.socket.display(), slots = settings.host.slots, "ready");
+        ready.ready();
+
+        let reloader = control::Reloader { environment, flags, log: log.handle() };
+        let socket_path = settings.paths.socket.clone();
+        let mut life = control::Life { inbox, reloader, settings, upgrades, hold };
+        let end = life.live(organs, given);
+        socket::remove(&socket_path);
+        drop(life.hold.state_lock);
+        life.hold.lock.release()?;
+        info!("stopped");
+        end
+    }
 }
 
 /// Tells whether this program could take over from a running daemon, which says what it `expects`; changes nothing.
@@ -148,24 +204,6 @@ fn lock_state(settings: &Settings) -> Result<Option<Lock>, Error> {
 fn tell_predecessor(lock: &Lock) {
     if let Ok(record) = lock.predecessor() {
         warn!(pid = record.pid, version = %record.version, "the daemon before this one did not end in good order");
-    }
-}
-
-fn level(level: Level) -> tracing::level_filters::LevelFilter {
-    use tracing::level_filters::LevelFilter;
-    match level {
-        Level::Error => LevelFilter::ERROR,
-        Level::Warn => LevelFilter::WARN,
-        Level::Info => LevelFilter::INFO,
-        Level::Debug => LevelFilter::DEBUG,
-        Level::Trace => LevelFilter::TRACE,
-    }
-}
-
-fn style(format: Format) -> log::Style {
-    match format {
-        Format::Text => log::Style::for_people(),
-        Format::Json => log::Style::Json,
     }
 }
 

@@ -49,14 +49,14 @@ pub(super) struct Program {
 
 impl Program {
     /// To be called at the start: later the file may be another.
-    pub(super) fn of_process() -> Result<Self, Error> {
-        let arguments: Vec<OsString> = std::env::args_os().collect();
+    pub(super) fn of_process(arguments: Vec<OsString>) -> Result<Self, Error> {
         let running = std::env::current_exe().map_err(Error::Program)?;
         // A link may lead to the next version one day, where the file itself does not.
-        let called = arguments.first().filter(|name| name.as_bytes().contains(&b'/'));
+        let called = std::env::args_os().next().filter(|name| name.as_bytes().contains(&b'/'));
         let called = called.and_then(|name| std::path::absolute(name).ok());
         let path = called.filter(|path| is_same(path, &running)).unwrap_or(running);
-        Ok(Self { path, arguments })
+        let line = [path.clone().into_os_string()].into_iter().chain(arguments).collect();
+        Ok(Self { path, arguments: line })
     }
 }
 

@@ -20,19 +20,29 @@ const UNKNOWN: i32 = 4;
 /// The pause between two looks at a daemon that is expected.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Is the daemon, until it is told to stop.
+/// Is the daemon, until it is told to stop; or starts it in the background.
 pub(super) fn start(session: &mut Session<'_>, options: &Start) -> anyhow::Result<ExitCode> {
     let place = session.place();
-    let start = app::Options { mode: place.own_mode(), flags: place.flags() };
+    let flags = place.absolute_flags().map_err(Failure::Directory)?;
+    let describe = |error: &app::Error| failure::told(error);
+    let start = app::Options {
+        mode: place.own_mode(),
+        arguments: place.start_arguments(&flags, options.foreground),
+        flags,
+        background: (!options.foreground).then_some(app::Background { patience: options.timeout, describe }),
+    };
     if let Some(expected) = &options.trial {
         let proof = app::trial(&start, expected)?;
         session.output.line(proof)?;
         return Ok(Code::Success.into());
     }
-    if !options.foreground {
-        return Err(Failure::Background.into());
+    match app::daemon(start)? {
+        app::Outcome::Started { pid } if session.output.is_json() => {
+            session.output.document(&serde_json::json!({ "result": "started", "pid": pid }))?;
+        }
+        app::Outcome::Started { pid } => session.output.line(format_args!("started: process {pid} is ready"))?,
+        app::Outcome::Ended => {}
     }
-    app::daemon(start)?;
     Ok(Code::Success.into())
 }
 
@@ -50,7 +60,7 @@ pub(super) fn status(session: &mut Session<'_>, options: &Status) -> anyhow::Res
             Ok(report) => report,
             // To a service manager, what cannot be looked at is unknown, whatever the reason.
             Err(error) => {
-                session.output.note(failure::message(&error));
+                session.output.note(failure::message(error.as_ref()));
                 return Ok(exit::of_task(UNKNOWN));
             }
         };

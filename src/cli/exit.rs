@@ -31,6 +31,8 @@ pub(super) enum Code {
     Deadline,
     /// Nobody reads what is printed; what a shell reports after SIGPIPE.
     Unread,
+    /// What the daemon in the background would have ended with in the foreground.
+    Told(u8),
 }
 
 impl Code {
@@ -50,6 +52,7 @@ impl Code {
             Self::Config => 78,
             Self::Deadline => 79,
             Self::Unread => 141,
+            Self::Told(number) => number,
         }
     }
 

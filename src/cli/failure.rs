@@ -1,14 +1,19 @@
 //! What ends a verb early: its exit status and what to try next.
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
+use anyhow::Chain;
+
 use super::exit::Code;
+use super::output;
 use super::parse::ParseError;
 use crate::app;
 use crate::client::ClientError;
 use crate::config::ConfigError;
 use crate::daemon::StopError;
+use crate::daemon::process::{Reason, StartError};
 use crate::wire::api::Problem;
 
 /// What goes wrong on this side.
@@ -56,9 +61,6 @@ pub(super) enum Failure {
     /// A task was removed while it was waited for.
     #[error("task {0} was removed before its end could be told")]
     Removed(crate::task::TaskId),
-    /// A start that would have to leave the terminal.
-    #[error("the daemon starts in the foreground only; a service manager keeps it in the background")]
-    Background,
     /// No such queue.
     #[error("there is no queue {0}")]
     NoQueue(crate::task::QueueName),
@@ -76,10 +78,26 @@ pub(super) enum Failure {
     NotReady(String),
 }
 
+/// How a failure of the daemon in the background is told to whoever started it: the exit status, and the same words
+/// as in the foreground.
+pub(super) fn told(error: &app::Error) -> (u8, String) {
+    (code(error).number(), output::words(&message(error), hint(error)))
+}
+
+/// The last lines of the log of a daemon that did not start.
+pub(super) fn log<'a>(error: &'a (dyn Error + 'static)) -> &'a [String] {
+    let start = Chain::new(error).find_map(|cause| match cause.downcast_ref() {
+        Some(app::Error::Start(StartError::StartFailed { log, .. })) => Some(log.as_slice()),
+        _ => None,
+    });
+    start.unwrap_or_default()
+}
+
 /// What went wrong, with every cause once: those on this side, and those that the daemon told.
-pub(super) fn message(error: &anyhow::Error) -> String {
-    let mut text = format!("{error:#}");
-    let problem = error.chain().find_map(|cause| match cause.downcast_ref() {
+pub(super) fn message(error: &(dyn Error + 'static)) -> String {
+    let causes: Vec<String> = Chain::new(error).map(ToString::to_string).collect();
+    let mut text = causes.join(": ");
+    let problem = Chain::new(error).find_map(|cause| match cause.downcast_ref() {
         Some(ClientError::Problem(problem)) => Some(problem),
         _ => None,
     });
@@ -95,8 +113,8 @@ pub(super) fn message(error: &anyhow::Error) -> String {
 }
 
 /// The exit status for an error.
-pub(super) fn code(error: &anyhow::Error) -> Code {
-    let known = error.chain().find_map(|cause| {
+pub(super) fn code(error: &(dyn Error + 'static)) -> Code {
+    let known = Chain::new(error).find_map(|cause| {
         let client = || cause.downcast_ref().map(of_client);
         let own = || cause.downcast_ref().map(of_own);
         let config = || cause.downcast_ref::<ConfigError>().map(|_| Code::Config);
@@ -130,7 +148,7 @@ fn of_problem(problem: &Problem) -> Code {
 fn of_own(failure: &Failure) -> Code {
     match failure {
         Failure::Read { source, .. } | Failure::Write { source, .. } | Failure::Directory(source) => of_io(source),
-        Failure::Time { .. } | Failure::Usage(_) | Failure::Background => Code::Usage,
+        Failure::Time { .. } | Failure::Usage(_) => Code::Usage,
         Failure::Deadline { .. } => Code::Deadline,
         Failure::Removed(_) | Failure::NoQueue(_) => Code::NoInput,
         Failure::NotReady(_) | Failure::UpgradeLost => Code::Unavailable,
@@ -140,7 +158,12 @@ fn of_own(failure: &Failure) -> Code {
 
 fn of_app(error: &app::Error) -> Code {
     match error {
-        app::Error::Config(_) | app::Error::RootTasks { .. } => Code::Config,
+        app::Error::Config(_) | app::Error::RootTasks { .. } | app::Error::NoStderr => Code::Config,
+        app::Error::Start(StartError::StartFailed { reason, .. }) => match reason {
+            Reason::Told { code, .. } => Code::Told(*code),
+            Reason::TimedOut { .. } => Code::Deadline,
+            Reason::Died { .. } | Reason::Interrupted { .. } => Code::Failure,
+        },
         // The others differ in nothing that a service manager or a script could act on.
         _ => Code::Failure,
     }
@@ -163,8 +186,8 @@ fn of_io(error: &io::Error) -> Code {
 }
 
 /// What a person may try next, where the error itself does not say.
-pub(super) fn hint(error: &anyhow::Error) -> Option<&'static str> {
-    error.chain().find_map(|cause| {
+pub(super) fn hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    Chain::new(error).find_map(|cause| {
         if let Some(failure) = cause.downcast_ref::<Failure>() {
             return of_failure(failure);
         }
@@ -192,7 +215,6 @@ fn of_failure(failure: &Failure) -> Option<&'static str> {
         Failure::NoQueue(_) => Some("taskdaemon queue list"),
         Failure::UpgradeLost => Some("taskdaemon status, and taskdaemon start where no service manager does"),
         Failure::RunnerStays(_) => Some("taskdaemon upgrade, once that is mended"),
-        Failure::Background => Some("taskdaemon start --foreground, or systemctl start taskdaemon"),
         Failure::Read { .. }
         | Failure::Write { .. }
         | Failure::Time { .. }
@@ -206,21 +228,21 @@ fn of_failure(failure: &Failure) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    fn refused(status: u16) -> anyhow::Error {
-        ClientError::Problem(Box::new(Problem::new(status, "x", "X", "x"))).into()
+    fn refused(status: u16) -> ClientError {
+        ClientError::Problem(Box::new(Problem::new(status, "x", "X", "x")))
     }
 
     #[test]
     fn what_the_daemon_told_is_told_in_full() {
         let causes = vec!["inner".to_owned(), "innermost".to_owned()];
         let problem = Problem { causes, ..Problem::new(500, "store", "X", "outer") };
-        assert_eq!(message(&ClientError::Problem(Box::new(problem)).into()), "outer: inner: innermost");
+        assert_eq!(message(&ClientError::Problem(Box::new(problem))), "outer: inner: innermost");
     }
 
     #[test]
     fn a_queue_that_drains_may_be_asked_again() {
         let problem = Problem::new(409, "queue-draining", "X", "x");
-        assert_eq!(code(&ClientError::Problem(Box::new(problem)).into()), Code::TryAgain);
+        assert_eq!(code(&ClientError::Problem(Box::new(problem))), Code::TryAgain);
     }
 
     #[test]
@@ -232,19 +254,19 @@ mod tests {
     #[test]
     fn a_daemon_that_is_away_is_told_from_one_that_is_closed_to_us() {
         let path = PathBuf::from("/s");
-        assert_eq!(code(&ClientError::NotListening { path: path.clone() }.into()), Code::Unavailable);
-        assert_eq!(code(&ClientError::PermissionDenied { path, whose: String::new() }.into()), Code::Forbidden);
+        assert_eq!(code(&ClientError::NotListening { path: path.clone() }), Code::Unavailable);
+        assert_eq!(code(&ClientError::PermissionDenied { path, whose: String::new() }), Code::Forbidden);
     }
 
     #[test]
     fn a_reader_that_went_away_is_no_failure_to_tell() {
         let error = anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe)).context("print");
-        assert_eq!(code(&error), Code::Unread);
+        assert_eq!(code(error.as_ref()), Code::Unread);
     }
 
     #[test]
     fn a_batch_that_stopped_has_the_status_of_its_reason() {
         let source = Box::new(ClientError::Problem(Box::new(Problem::new(507, "x", "X", "x"))));
-        assert_eq!(code(&ClientError::Stopped { line: 3, accepted: 2, source }.into()), Code::TryAgain);
+        assert_eq!(code(&ClientError::Stopped { line: 3, accepted: 2, source }), Code::TryAgain);
     }
 }

@@ -68,9 +68,10 @@ pub fn main() -> ExitCode {
 /// The exit status, after the failure was told.
 fn ended(result: anyhow::Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|error| {
-        let code = failure::code(&error);
+        let error: &(dyn std::error::Error + 'static) = error.as_ref();
+        let code = failure::code(error);
         if code != Code::Unread {
-            output::failure(&failure::message(&error), failure::hint(&error));
+            output::failure(failure::log(error), &failure::message(error), failure::hint(error));
         }
         code.into()
     })

@@ -93,12 +93,17 @@ fn complain(text: impl Display) {
     let _ = io::stderr().lock().write_all(format!("taskdaemon: {text}\n").as_bytes());
 }
 
-/// Says what went wrong, and what to try next.
-pub(super) fn failure(message: &str, hint: Option<&str>) {
-    complain(message);
-    if let Some(hint) = hint {
-        complain(format_args!("try: {hint}"));
-    }
+/// What went wrong, and what to try next, as it is said.
+pub(super) fn words(message: &str, hint: Option<&str>) -> String {
+    hint.map_or_else(|| message.to_owned(), |hint| format!("{message}\ntaskdaemon: try: {hint}"))
+}
+
+/// Says what went wrong, what to try next, and before that what a log said.
+pub(super) fn failure(log: &[String], message: &str, hint: Option<&str>) {
+    let log: String = log.iter().map(|line| format!("{line}\n")).collect();
+    // Where standard error is closed there is nobody left to tell.
+    let _ = io::stderr().lock().write_all(log.as_bytes());
+    complain(words(message, hint));
 }
 
 /// Prints what clap has to say: help and version to standard output, wrong usage to standard error.

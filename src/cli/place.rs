@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io;
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 use super::args::Globals;
 use crate::config::{self, ConfigError, Environment, Flags, Mode, Settings};
@@ -60,6 +61,25 @@ impl<'a> Place<'a> {
     /// What the command line adds to the configuration.
     pub(super) fn flags(&self) -> Flags {
         Flags { config: self.globals.config.clone(), socket: self.globals.socket.clone(), ..Flags::default() }
+    }
+
+    /// The same for a process that leaves its working directory and reads its files again later.
+    pub(super) fn absolute_flags(&self) -> io::Result<Flags> {
+        let config = self.globals.config.clone().or_else(|| variable("TASKDAEMON_CONFIG").map(PathBuf::from));
+        let config = config.map(path::absolute).transpose()?;
+        Ok(Flags { config, ..self.flags() })
+    }
+
+    /// The arguments that start the same daemon again.
+    pub(super) fn start_arguments(&self, flags: &Flags, foreground: bool) -> Vec<OsString> {
+        let mut arguments = vec![OsString::from("start")];
+        arguments.extend(foreground.then(|| "--foreground".into()));
+        arguments.extend(self.globals.user.then(|| "--user".into()));
+        arguments.extend(self.globals.system.then(|| "--system".into()));
+        for (option, path) in [("--config", &flags.config), ("--socket", &flags.socket)] {
+            arguments.extend(path.iter().flat_map(|path| [option.into(), path.clone().into_os_string()]));
+        }
+        arguments
     }
 
     /// Whose daemon a client means: see `--user`.

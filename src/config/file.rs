@@ -8,7 +8,7 @@ use super::error::{Fault, Reason, hint};
 use super::leaf::{Count, Leaf, Limit, Nice, Size, Span, wrong};
 use super::names::{AbsolutePath, GroupName, Loopback};
 use super::source::{Key, Position, Source, Sourced};
-use super::words::{Format, Interrupted, Level, RootTasks, Slots};
+use super::words::{Format, Interrupted, Level, LogTarget, RootTasks, Slots};
 use super::yaml::{Name, Node, Value, parse};
 use crate::task::{QueueName, Signal};
 
@@ -114,6 +114,8 @@ section! {
     LogFragment {
         level: Maybe<Level>,
         format: Maybe<Format>,
+        target: Maybe<LogTarget>,
+        file: Maybe<AbsolutePath>,
     }
 }
 

@@ -43,8 +43,9 @@ pub struct Flags {
 /// `--config` or `$TASKDAEMON_CONFIG` is read instead of those in the directory.
 ///
 /// The environment is `$TASKDAEMON_STATE_DIRECTORY`, `$TASKDAEMON_RUNTIME_DIRECTORY`,
-/// `$TASKDAEMON_SOCKET` and `$TASKDAEMON_LOG_LEVEL`. The service manager's `$STATE_DIRECTORY` and
-/// `$RUNTIME_DIRECTORY` only stand in for the built-in default: what is configured goes before them.
+/// `$TASKDAEMON_SOCKET`, `$TASKDAEMON_LOG_LEVEL` and `$TASKDAEMON_LOG_FILE`. The service manager's
+/// `$STATE_DIRECTORY`, `$RUNTIME_DIRECTORY` and `$LOGS_DIRECTORY` only stand in for the built-in default: what is
+/// configured goes before them.
 ///
 /// # Errors
 /// [`ConfigError`] with every fault of every file, variable and flag.
@@ -63,6 +64,7 @@ pub fn load(environment: &Environment, flags: &Flags) -> Result<Settings, Config
     let host = HostDefaults {
         state_directory: environment.state_directory(),
         runtime_directory: environment.runtime_directory(),
+        log_file: environment.log_file(),
         cores: environment.cores,
     };
     let settings = resolve(merged, host, files, &mut faults);
@@ -162,13 +164,14 @@ fn whole_file(path: &Arc<Path>, reason: Reason) -> Fault {
 
 fn from_environment(environment: &Environment, faults: &mut Vec<Fault>) -> Fragment {
     let mut said = Fragment::default();
-    let mut path = |name: &'static str, key: &str| {
+    let mut path = |name: &'static str, section: &str, key: &str| {
         let source = Source::Environment(name);
-        checked(AbsolutePath::new(Path::new(environment.variable(name)?)), source, &["paths", key], faults)
+        checked(AbsolutePath::new(Path::new(environment.variable(name)?)), source, &[section, key], faults)
     };
-    said.paths.state_directory = path("TASKDAEMON_STATE_DIRECTORY", "state_directory");
-    said.paths.runtime_directory = path("TASKDAEMON_RUNTIME_DIRECTORY", "runtime_directory");
-    said.paths.socket = path("TASKDAEMON_SOCKET", "socket");
+    said.paths.state_directory = path("TASKDAEMON_STATE_DIRECTORY", "paths", "state_directory");
+    said.paths.runtime_directory = path("TASKDAEMON_RUNTIME_DIRECTORY", "paths", "runtime_directory");
+    said.paths.socket = path("TASKDAEMON_SOCKET", "paths", "socket");
+    said.log.file = path("TASKDAEMON_LOG_FILE", "log", "file");
     if let Some(level) = environment.variable("TASKDAEMON_LOG_LEVEL") {
         let level = Level::read(&Value::Text(level.to_string_lossy().into_owned()));
         let source = Source::Environment("TASKDAEMON_LOG_LEVEL");

@@ -32,4 +32,4 @@ pub use places::{Environment, Mode};
 pub use settings::{Api, Effect, Entry, Health, Host, Intake, Log, Paths, Retention, Security, Settings, Store, Tasks};
 pub use source::{Key, Position, Source};
 pub use units::{UnitError, format_duration, format_size, parse_duration, parse_size};
-pub use words::{Format, Level, RootTasks};
+pub use words::{Format, Level, LogTarget, RootTasks};

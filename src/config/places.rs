@@ -89,6 +89,17 @@ impl Environment {
         })
     }
 
+    /// The log file where nothing is configured.
+    pub(super) fn log_file(&self) -> Sourced<AbsolutePath> {
+        let directory = self.of_service("LOGS_DIRECTORY").unwrap_or_else(|| {
+            by_default(match self.mode {
+                Mode::System => self.root.join("var/log").join(NAME),
+                Mode::User => self.user_directory("XDG_STATE_HOME", ".local/state").join("log"),
+            })
+        });
+        Sourced { value: AbsolutePath(directory.value.0.join("daemon.log")), source: directory.source }
+    }
+
     /// Where clients reach the daemon where nothing is configured.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
@@ -168,6 +179,7 @@ mod tests {
         assert_eq!(around.config_directory(), PathBuf::from("/etc/taskdaemon"));
         assert_eq!(around.state_directory().value.0, PathBuf::from("/var/lib/taskdaemon"));
         assert_eq!(around.runtime_directory().value.0, PathBuf::from("/run/taskdaemon"));
+        assert_eq!(around.log_file().value.0, PathBuf::from("/var/log/taskdaemon/daemon.log"));
     }
 
     #[test]
@@ -178,6 +190,7 @@ mod tests {
         assert_eq!(around.config_directory(), PathBuf::from("/c/taskdaemon"));
         assert_eq!(around.state_directory().value.0, PathBuf::from("/home/u/.local/state/taskdaemon"));
         assert_eq!(around.runtime_directory().value.0, PathBuf::from("/r/taskdaemon"));
+        assert_eq!(around.log_file().value.0, PathBuf::from("/home/u/.local/state/taskdaemon/log/daemon.log"));
     }
 
     #[test]
@@ -194,11 +207,13 @@ mod tests {
 
     #[test]
     fn the_directories_of_the_service_manager_come_before_the_built_in_ones() {
-        let variables = [("STATE_DIRECTORY", "/srv/a:/srv/b"), ("RUNTIME_DIRECTORY", "/run/x")];
+        let variables =
+            [("STATE_DIRECTORY", "/srv/a:/srv/b"), ("RUNTIME_DIRECTORY", "/run/x"), ("LOGS_DIRECTORY", "/srv/l")];
         let around = environment(Mode::System, Path::new("/"), &variables);
         let state = around.state_directory();
         assert_eq!(state.value.0, PathBuf::from("/srv/a"));
         assert_eq!(state.source, Source::Environment("STATE_DIRECTORY"));
         assert_eq!(around.runtime_directory().value.0, PathBuf::from("/run/x"));
+        assert_eq!(around.log_file().value.0, PathBuf::from("/srv/l/daemon.log"));
     }
 }

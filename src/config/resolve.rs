@@ -15,7 +15,7 @@ use super::ledger::Ledger;
 use super::names::{AbsolutePath, GroupName};
 use super::settings::{Api, Health, Host, Intake, Log, Paths, Retention, Security, Settings, Store, Tasks};
 use super::source::{Source, Sourced};
-use super::words::{Format, Interrupted, Level, RootTasks, Slots};
+use super::words::{Format, Interrupted, Level, LogTarget, RootTasks, Slots};
 use crate::task::{BreakerLimits, Limits, OnInterrupt, QueueLimits, QueueName, Signal, Stop};
 
 /// The longest path that fits `sun_path` with its final zero byte, unix(7).
@@ -29,6 +29,7 @@ const GIB: u64 = 1 << 30;
 pub(super) struct HostDefaults {
     pub(super) state_directory: Sourced<AbsolutePath>,
     pub(super) runtime_directory: Sourced<AbsolutePath>,
+    pub(super) log_file: Sourced<AbsolutePath>,
     pub(super) cores: NonZeroU32,
 }
 
@@ -39,12 +40,12 @@ pub(super) fn resolve(
     files: Vec<PathBuf>,
     faults: &mut Vec<Fault>,
 ) -> Settings {
-    let cores = host.cores;
+    let (cores, log_file) = (host.cores, host.log_file.clone());
     let mut ledger = Ledger::new(faults);
     let mut min_free = 0;
     Settings {
         paths: ledger.section("paths", |l| paths(l, fragment.paths, host)),
-        log: ledger.section("log", |l| log(l, fragment.log)),
+        log: ledger.section("log", |l| log(l, fragment.log, log_file)),
         host: ledger.section("host", |l| self::host(l, fragment.host, cores)),
         tasks: ledger.section("tasks", |l| tasks(l, fragment.tasks)),
         queues: ledger.section("queues", |l| queues(l, fragment.queues)),
@@ -75,10 +76,12 @@ fn paths(ledger: &mut Ledger<'_>, said: PathsFragment, host: HostDefaults) -> Pa
     Paths { state_directory: state.0, runtime_directory: runtime.0, socket: socket.0 }
 }
 
-fn log(ledger: &mut Ledger<'_>, said: LogFragment) -> Log {
+fn log(ledger: &mut Ledger<'_>, said: LogFragment, file: Sourced<AbsolutePath>) -> Log {
     Log {
         level: ledger.reload("level", said.level, Level::Info),
         format: ledger.restart("format", said.format, Format::Text),
+        target: ledger.restart("target", said.target, LogTarget::Auto),
+        file: ledger.restart_or("file", said.file, file).0,
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::source::{Key, Source};
-use super::words::{Format, Level, RootTasks};
+use super::words::{Format, Level, LogTarget, RootTasks};
 use crate::task::{Limits, OnInterrupt, QueueLimits, QueueName, Stop};
 
 /// The whole configuration. Each part of the daemon is given its own section, never this.
@@ -99,12 +99,16 @@ pub struct Paths {
 }
 
 /// Section `log`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
     /// How much is told.
     pub level: Level,
     /// How a line is written.
     pub format: Format,
+    /// Where it goes.
+    pub target: LogTarget,
+    /// The file, where it goes to one.
+    pub file: PathBuf,
 }
 
 /// Section `host`.

@@ -75,6 +75,22 @@ choice! {
 }
 
 choice! {
+    /// Where the log goes.
+    pub LogTarget wants "one of auto, journal, file, syslog, stderr" {
+        /// To the journal under systemd; else to the file in the background, to standard error in the foreground.
+        Auto = "auto",
+        /// To systemd's journal.
+        Journal = "journal",
+        /// To the file.
+        File = "file",
+        /// To syslog.
+        Syslog = "syslog",
+        /// To standard error.
+        Stderr = "stderr",
+    }
+}
+
+choice! {
     /// What becomes of a task whose attempt was cut off by a crash or a power cut.
     pub(super) Interrupted wants "retry or end" {
         /// It runs again, as often as `interruptions` allows.

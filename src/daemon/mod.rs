@@ -1,9 +1,9 @@
 //! A daemon's process: one of it per directory, its signals, its directories, its log.
 //!
-//! [`Lock`] makes it the only one, [`inspect()`] and [`stop()`] see and end it from another process,
-//! [`signals`] turns signals into values, [`lifecycle`] says what may follow what, [`service`] speaks to the service
-//! manager, [`directory`] keeps others out, [`log`] writes down, [`health`] tells how well it is, [`port`] listens on
-//! one, [`upgrade`] becomes another program.
+//! [`process`] puts it into the background, [`Lock`] makes it the only one, [`inspect()`] and [`stop()`] see and end
+//! it from another process, [`signals`] turns signals into values, [`lifecycle`] says what may follow what,
+//! [`service`] speaks to the service manager, [`directory`] keeps others out, [`log`] writes down, [`health`] tells
+//! how well it is, [`port`] listens on one, [`upgrade`] becomes another program.
 //!
 //! ```
 //! use std::time::Duration;
@@ -34,6 +34,8 @@ mod lockfile;
 pub mod log;
 mod pidfile;
 pub mod port;
+pub mod process;
+mod readiness;
 mod record;
 pub mod service;
 pub mod signals;
@@ -47,5 +49,6 @@ mod wait;
 pub use inspect::{Left, Status, inspect};
 pub use lock::{LOCK_FILE, Lock, LockError, PID_FILE};
 pub use pidfile::PidFileError;
+pub use readiness::Readiness;
 pub use record::{Phase, Record, RecordError};
 pub use stop::{StopError, Stopped, stop};

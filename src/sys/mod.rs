@@ -1,15 +1,17 @@
 //! The kernel: processes, signals, descriptors, sockets and `/proc` behind safe functions.
 //!
-//! [`process`] starts each [`program`] and collects its end, [`procfs`] looks at others, [`pidfd`] holds
-//! on to them, [`signal`] takes and sends signals, [`fd`] and [`memfd`] move bytes, [`inherit`] leaves descriptors to the next program, [`socket`] passes
-//! messages with descriptors, [`peer`] tells who is at their other end, [`events`] waits for many descriptors
-//! at once, [`fs`] opens private files, [`clock`] reads the time, [`tcp`] tells who
-//! listens on a port, [`usage`] what this process uses.
+//! [`process`] starts each [`program`] and collects its end, [`detach`] leaves whoever started this one,
+//! [`procfs`] looks at others, [`pidfd`] holds on to them, [`signal`] takes and sends signals, [`fd`] and
+//! [`memfd`] move bytes, [`inherit`] leaves descriptors to the next program, [`socket`] passes messages with
+//! descriptors, [`peer`] tells who is at their other end, [`events`] waits for many descriptors at once, [`fs`]
+//! opens private files, [`clock`] reads the time, [`tcp`] tells who listens on a port, [`usage`] what this process
+//! uses.
 //!
 //! All `unsafe` of the crate stands here. It must not know tasks, queues, messages or settings.
 #![allow(unsafe_code, reason = "the one module that may; each block tells why it is sound")]
 
 pub mod clock;
+pub mod detach;
 pub mod events;
 pub mod fd;
 pub mod fs;

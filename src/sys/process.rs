@@ -284,13 +284,18 @@ pub fn collect() -> io::Result<Option<Collected>> {
         Ok(0) | Err(Errno::ECHILD) => return Ok(None),
         other => other?,
     };
-    let exit = if libc::WIFSIGNALED(status) {
+    let exit = exit_of(status);
+    let max_rss_bytes = u64::try_from(usage.ru_maxrss).unwrap_or(0).saturating_mul(1024);
+    Ok(Some(Collected { pid, exit, user_us: micros(usage.ru_utime), system_us: micros(usage.ru_stime), max_rss_bytes }))
+}
+
+/// What a status of waitpid(2) says.
+pub(super) fn exit_of(status: c_int) -> Exit {
+    if libc::WIFSIGNALED(status) {
         Exit::Signal { number: libc::WTERMSIG(status), core_dumped: libc::WCOREDUMP(status) }
     } else {
         Exit::Code(libc::WEXITSTATUS(status))
-    };
-    let max_rss_bytes = u64::try_from(usage.ru_maxrss).unwrap_or(0).saturating_mul(1024);
-    Ok(Some(Collected { pid, exit, user_us: micros(usage.ru_utime), system_us: micros(usage.ru_stime), max_rss_bytes }))
+    }
 }
 
 fn micros(time: libc::timeval) -> u64 {

@@ -3,13 +3,15 @@
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
+use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::socket::sockopt::PeerCredentials;
+use nix::sys::socket::sockopt::{PeerCredentials, SendTimeout};
 use nix::sys::socket::{
     AddressFamily, Backlog, ControlMessage, MsgFlags, Shutdown, SockFlag, SockType, UnixAddr, accept4, bind,
-    connect as connect_to, getsockopt, listen as listen_on, sendmsg, shutdown, socket, socketpair,
+    connect as connect_to, getsockopt, listen as listen_on, sendmsg, setsockopt, shutdown, socket, socketpair,
 };
+use nix::sys::time::TimeVal;
 
 /// How many descriptors one message carries at most.
 pub const MAX_DESCRIPTORS: usize = 4;
@@ -58,6 +60,17 @@ pub fn connect(path: &Path) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// Connects to whoever listens for a stream at `path`, without waiting.
+///
+/// # Errors
+/// As [`connect`]; EPROTOTYPE where what is bound there is for something else than streams.
+pub fn connect_stream(path: &Path) -> io::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    connect_to(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(socket)
+}
+
 /// Two ends of a connection.
 ///
 /// # Errors
@@ -100,6 +113,16 @@ pub fn send(socket: impl AsFd, bytes: &[u8], descriptors: &[OwnedFd]) -> io::Res
         Err(Errno::ETOOMANYREFS) => Err(io::ErrorKind::WouldBlock.into()),
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// Sends one message, and waits at most `time` until the other side has room for it.
+///
+/// # Errors
+/// EAGAIN where it had none in time, else as [`send`].
+pub fn send_within(socket: impl AsFd, bytes: &[u8], time: Duration) -> io::Result<()> {
+    setsockopt(&socket, SendTimeout, &TimeVal::new(i64::try_from(time.as_secs()).unwrap_or(i64::MAX), 0))?;
+    sendmsg::<UnixAddr>(socket.as_fd().as_raw_fd(), &[IoSlice::new(bytes)], &[], MsgFlags::MSG_NOSIGNAL, None)?;
+    Ok(())
 }
 
 /// Says no more: once the other side has received what was sent before, it finds the end.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that finds nothing to unwrap has failed")]
 
 mod api;
+mod background;
 mod cli;
 mod crowd;
 mod disk;

@@ -99,6 +99,7 @@ impl Daemon {
             .env("TASKDAEMON_CONFIG", self.path("config.yml"))
             .env("TASKDAEMON_STATE_DIRECTORY", self.state())
             .env("TASKDAEMON_RUNTIME_DIRECTORY", self.path("run"))
+            .env("TASKDAEMON_LOG_FILE", self.path("log"))
             .env_remove("TASKDAEMON_SOCKET")
             .current_dir(self.directory.path());
     }
@@ -107,6 +108,12 @@ impl Daemon {
     pub(crate) fn start(&mut self) {
         self.spawn();
         self.wait_ready();
+    }
+
+    /// Starts the daemon in the background, which must succeed; returns its process.
+    pub(crate) fn start_in_background(&self) -> i32 {
+        let said: Value = serde_json::from_str(&self.ok(&["start", "--json"])).expect("JSON");
+        i32::try_from(said["pid"].as_i64().expect("a pid")).expect("a pid")
     }
 
     /// Starts the daemon in the foreground.

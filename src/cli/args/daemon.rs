@@ -9,10 +9,14 @@ use crate::cli::parse;
 
 pub(super) const START_EXAMPLES: &str = "\
 Examples:
-  taskdaemon start --foreground
+  taskdaemon start                       in the background; returns once it is ready
+  taskdaemon start --foreground          for a service manager, or to see what happens
   systemctl start taskdaemon             where the package is installed
   systemctl --user start taskdaemon
 
+In the background the daemon has no terminal and logs as the configuration says, see log.target in
+taskdaemon.yml(5). That it is ready means that it answers and has its queue in order; otherwise the last lines
+of its log and the reason are printed, and the exit status tells, as they do in the foreground.
 In the foreground the daemon logs to standard error and stays until SIGTERM or SIGINT.";
 
 pub(super) const STATUS_EXAMPLES: &str = "\
@@ -77,6 +81,9 @@ pub(crate) struct Start {
     /// Stay in the foreground, log to standard error
     #[arg(short, long)]
     pub(crate) foreground: bool,
+    /// Give up if it is not ready after this long
+    #[arg(short, long, value_name = "SECONDS", value_parser = parse::duration, default_value = "90", conflicts_with = "foreground")]
+    pub(crate) timeout: Duration,
     /// Tell whether this program could take over from the daemon that expects this, and start nothing
     #[arg(long, hide = true, value_name = "EXPECTED")]
     pub(crate) trial: Option<String>,

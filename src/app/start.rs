@@ -1,0 +1,75 @@
+//! Into the background, with whoever started the daemon told the truth.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tracing::error;
+
+use super::Error;
+use super::logging::Log;
+use crate::config::Settings;
+use crate::daemon::process::{self, Detached, Output};
+use crate::daemon::{LockError, Readiness, Record, Status, inspect, port, socket};
+use crate::sys::signal::Blocked;
+
+/// What new files of the daemon are not permitted, whatever it is started with: all but their owner everything.
+const UMASK: u32 = 0o077;
+
+/// How the daemon goes into the background.
+#[derive(Debug, Clone, Copy)]
+pub struct Background {
+    /// How long it may take until it is ready.
+    pub patience: Duration,
+    /// With which exit status and in which words a failure is told to whoever started it.
+    pub describe: fn(&Error) -> (u8, String),
+}
+
+/// Refuses, while the terminal is still there, what can be known to fail: another daemon, or a socket that is taken.
+/// Both are looked at again once the lock is held, for they may change meanwhile.
+fn refuse_second(settings: &Settings) -> Result<(), Error> {
+    for directory in [&settings.paths.runtime_directory, &settings.paths.state_directory] {
+        match inspect(directory) {
+            Status::Starting(record) | Status::Running(record) | Status::Stopping(record) => {
+                let Record { pid, since_us, version, .. } = record;
+                return Err(LockError::AlreadyRunning { pid, since_us, version }.into());
+            }
+            Status::Unknown(error @ LockError::HeldByStranger { .. }) => return Err(error.into()),
+            // What else is wrong there is told in its turn, as in the foreground.
+            Status::Unknown(_) | Status::Stale { .. } | Status::Stopped => {}
+        }
+    }
+    Ok(socket::refuse_taken(&settings.paths.socket)?)
+}
+
+/// Goes into the background; see [`process::Background::detach`].
+pub(super) fn detach(
+    background: &Background,
+    settings: &Settings,
+    log: &Log,
+    blocked: &Blocked,
+) -> Result<Detached, Error> {
+    refuse_second(settings)?;
+    let how = process::Background {
+        umask: UMASK,
+        directory: PathBuf::from("/"),
+        output: if log.is_standard_error() { Output::Kept } else { Output::Null },
+        keep: Vec::new(),
+        patience: background.patience,
+    };
+    let detached = how.detach(blocked)?;
+    if let Detached::Daemon(ready) = &detached {
+        log.show_to(ready);
+    }
+    Ok(detached)
+}
+
+/// Tells a failure to whoever waits, who has the log's last lines already, and to the log.
+pub(super) fn tell_failure(failure: &Error, background: &Background, ready: &Readiness, log: &Log) {
+    let (code, words) = (background.describe)(failure);
+    // Of two failures the first is the one to tell.
+    let opened = log.open();
+    ready.failed(code, &words);
+    if opened.is_ok() {
+        error!(error = failure as &dyn std::error::Error, "the daemon failed");
+    }
+}
