@@ -9,6 +9,7 @@ use super::Error;
 use super::logging::Log;
 use crate::config::Settings;
 use crate::daemon::process::{self, Detached, Output};
+use crate::daemon::socket::ListenError;
 use crate::daemon::{LockError, Readiness, Record, Status, inspect, port, socket};
 use crate::sys::signal::Blocked;
 
@@ -24,8 +25,9 @@ pub struct Background {
     pub describe: fn(&Error) -> (u8, String),
 }
 
-/// Refuses, while the terminal is still there, what can be known to fail: another daemon, or a socket that is taken.
-/// Both are looked at again once the lock is held, for they may change meanwhile.
+/// Refuses, while the terminal is still there, what can be known to fail: another daemon, a socket or a port that is
+/// taken. They are looked at again once the lock is held, for they may change meanwhile. What else is wrong is told in
+/// its turn, as in the foreground.
 fn refuse_second(settings: &Settings) -> Result<(), Error> {
     for directory in [&settings.paths.runtime_directory, &settings.paths.state_directory] {
         match inspect(directory) {
@@ -34,11 +36,15 @@ fn refuse_second(settings: &Settings) -> Result<(), Error> {
                 return Err(LockError::AlreadyRunning { pid, since_us, version }.into());
             }
             Status::Unknown(error @ LockError::HeldByStranger { .. }) => return Err(error.into()),
-            // What else is wrong there is told in its turn, as in the foreground.
             Status::Unknown(_) | Status::Stale { .. } | Status::Stopped => {}
         }
     }
-    Ok(socket::refuse_taken(&settings.paths.socket)?)
+    // Taken for a moment, to be told who has it.
+    settings.health.listen.map(port::listen).transpose()?;
+    match socket::refuse_taken(&settings.paths.socket) {
+        Err(error @ ListenError::Taken { .. }) => Err(error.into()),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Goes into the background; see [`process::Background::detach`].

@@ -133,7 +133,9 @@ impl Daemon {
     /// reach it.
     pub(crate) fn hand_over(&mut self, uid: u32, gid: u32) {
         let copy = self.path("taskdaemon");
-        fs::copy(&self.binary, &copy).expect("the program is copied");
+        // Not by this process: what another test's thread forks meanwhile would hold it open, and it could not run.
+        let copied = Command::new("cp").arg(&self.binary).arg(&copy).status();
+        assert!(copied.expect("cp runs").success(), "the program is copied");
         self.binary = copy;
         std::os::unix::fs::chown(self.directory.path(), Some(uid), Some(gid)).expect("the directory changes hands");
         fs::set_permissions(self.directory.path(), fs::Permissions::from_mode(0o755)).expect("others may pass");
