@@ -178,7 +178,9 @@ pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
         let at = panic.location().map(ToString::to_string);
-        let said = panic.payload_as_str().unwrap_or_default();
+        let said = panic.payload();
+        let said = said.downcast_ref::<&str>().copied().or_else(|| said.downcast_ref::<String>().map(String::as_str));
+        let said = said.unwrap_or_default();
         tracing::error!(thread = thread.name(), at, "panic: {said}");
     }));
 }
