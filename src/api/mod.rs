@@ -11,6 +11,7 @@ mod body;
 mod connection;
 mod context;
 mod documents;
+mod door;
 mod examine;
 mod growth;
 mod hub;
@@ -25,6 +26,7 @@ mod settings;
 mod stream;
 
 pub use context::{About, Reload, ReloadFailure, ReloadTo, Services, Upgrade, UpgradeFailure, UpgradeTo};
+pub use door::Door;
 pub use hub::Hub;
 pub use openapi::document as openapi_document;
 pub use serve::{Listeners, Serving, spawn};

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::connection::{self, Admission};
 use super::context::{Context, Services};
+use super::door::{Door, Doorkeeper};
 use super::{Settings, loopback, peer, routes};
 use crate::wire::api::TaskDefaults;
 
@@ -43,11 +44,18 @@ impl Listeners {
 #[derive(Debug)]
 pub struct Serving {
     stop: watch::Sender<bool>,
+    door: Door,
     defaults: Arc<RwLock<Arc<TaskDefaults>>>,
     thread: JoinHandle<io::Result<()>>,
 }
 
 impl Serving {
+    /// The way in, for whoever watches it.
+    #[must_use]
+    pub fn door(&self) -> Door {
+        self.door.clone()
+    }
+
     /// Has new tasks take these where nobody says otherwise.
     pub fn set_defaults(&self, defaults: TaskDefaults) {
         *self.defaults.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(defaults);
@@ -81,6 +89,7 @@ pub fn spawn(listeners: Listeners, settings: Settings, services: Services) -> io
         loopback.set_nonblocking(true)?;
     }
     let (stop, stopping) = watch::channel(false);
+    let (door, keeper) = Door::new();
     let defaults = Arc::new(RwLock::new(Arc::new(services.defaults.clone())));
     let context = Context::new(settings, services, Arc::clone(&defaults), stopping);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -94,14 +103,14 @@ pub fn spawn(listeners: Listeners, settings: Settings, services: Services) -> io
             if let Some(loopback) = listeners.loopback {
                 tokio::spawn(loopback::serve(TcpListener::from_std(loopback)?, context.clone()));
             }
-            serve(UnixListener::from_std(listeners.control)?, context).await;
+            serve(UnixListener::from_std(listeners.control)?, keeper, context).await;
             Ok(())
         })
     })?;
-    Ok(Serving { stop, defaults, thread })
+    Ok(Serving { stop, door, defaults, thread })
 }
 
-async fn serve(listener: UnixListener, context: Context) {
+async fn serve(listener: UnixListener, mut keeper: Doorkeeper, context: Context) {
     let router = routes::router(context.clone());
     let most = context.settings.max_connections;
     let seats = Arc::new(Semaphore::new(most));
@@ -109,13 +118,15 @@ async fn serve(listener: UnixListener, context: Context) {
     loop {
         let (stream, seat) = tokio::select! {
             () = context.stopped() => break,
-            accepted = accept(&listener, &seats) => accepted,
+            () = keeper.answer() => continue,
+            accepted = accept(&listener, &seats), if keeper.lets_in() => accepted,
         };
+        let visit = keeper.visit();
         let Some((admission, place)) = admit(&stream, &context, &users) else { continue };
         let (router, context) = (router.clone(), context.clone());
         tokio::spawn(async move {
             connection::serve(stream, admission, router, context).await;
-            drop((seat, place));
+            drop((seat, place, visit));
         });
     }
     // Connections that come from now on wait in the kernel's queue for the next daemon, if it inherits the socket.

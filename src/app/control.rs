@@ -1,296 +1,295 @@
-//! The main loop: signals, reloads and ends, one at a time.
+//! The main loop: signals, reloads, upgrades and ends, one at a time.
 
-use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
-use super::logging::level;
-use super::organs::{Given, Organs, thread};
+use super::dump::log_status;
+use super::inbox::{Inbox, Notice};
+use super::organs::{Given, Organs};
+use super::reload::{Reloader, log_reload};
 use super::upgrade::{self, Tried, Upgrades};
-use super::{Error, Hold};
+use super::vitals::Vitals;
+use super::{Error, Hold, chain};
 use crate::api::{ReloadFailure, ReloadTo, UpgradeFailure, UpgradeTo};
-use crate::config::{self, Environment, Flags, Settings};
-use crate::daemon::signals::{Signal, Source};
+use crate::config::Settings;
+use crate::daemon::lifecycle::{Event, Hooks, Lifecycle, State};
+use crate::daemon::service::Manager;
+use crate::daemon::signals::Signal;
 use crate::daemon::upgrade::Candidate;
-use crate::daemon::{Phase, log};
-use crate::engine::{Refusal, Reply, RunnerState};
-use crate::sys::signal::Blocked;
-use crate::task::Size;
-use crate::wire::api::ReloadDocument;
+use crate::daemon::{Phase, Readiness};
+use crate::engine::Pulse;
+use crate::sys::memory;
 
-/// poll(2) takes no more than 24 days.
-const A_DAY: Duration = Duration::from_secs(86_400);
+/// How long it may take at least to put everything away, however long stopping has taken before.
+const LEAST: Duration = Duration::from_secs(5);
+/// What the service manager allows for on top.
+const EXTRA: Duration = Duration::from_secs(10);
+/// How long the organs may take to end where a new program is to take over.
+const UPGRADE_PATIENCE: Duration = Duration::from_secs(60);
 
-/// What the main loop hears.
-pub(super) enum Notice {
-    Signal(Signal),
-    Reload(ReloadTo),
-    Upgrade(Option<PathBuf>, UpgradeTo),
-    Tried(Box<Tried>),
-    Drained,
-    EngineEnded,
+/// One daemon, from when its organs work until everything is put away.
+pub(super) struct Control {
+    inbox: Inbox,
+    reloader: Reloader,
+    settings: Settings,
+    upgrades: Upgrades,
+    hold: Hold,
+    life: Lifecycle<'static>,
+    manager: Manager,
+    /// Who asked for a reload while another was under way.
+    waiting: Vec<ReloadTo>,
+    /// Whether a signal is among them: one stands for many.
+    signalled: bool,
+    /// By when everything has to have ended.
+    deadline: Option<Instant>,
 }
 
-/// Where it hears it.
-pub(super) struct Inbox {
-    notices: Receiver<Notice>,
-    notifier: Notifier,
+/// What works, and what shows that it does.
+struct Body {
+    organs: Organs,
+    vitals: Vitals,
 }
 
-/// A way to be heard.
-#[derive(Clone)]
-pub(super) struct Notifier {
-    notices: Sender<Notice>,
-    /// Closed for writing while nobody hears: then signals wait in the kernel, and all else is refused.
-    gate: Arc<RwLock<()>>,
+/// What ends the main loop.
+enum Turn {
+    End,
+    Upgrade(Box<Candidate>),
 }
 
-impl Notifier {
-    pub(super) fn notify(&self, notice: Notice) {
-        if let Err(TryLockError::WouldBlock) = self.gate.try_read() {
-            // With the notice goes its reply, and whoever waits for that is told.
-            return;
-        }
-        // Nobody listens any more only when the process is about to end.
-        let _ = self.notices.send(notice);
+impl Control {
+    pub(super) fn new(
+        inbox: Inbox,
+        reloader: Reloader,
+        settings: Settings,
+        upgrades: Upgrades,
+        hold: Hold,
+        (life, manager): (Lifecycle<'static>, Manager),
+    ) -> Self {
+        let (waiting, signalled, deadline) = (Vec::new(), false, None);
+        Self { inbox, reloader, settings, upgrades, hold, life, manager, waiting, signalled, deadline }
     }
 
-    /// Passes the next signal on, if there is one.
-    fn pass_on(&self, source: &Source) -> io::Result<()> {
-        let _open = self.gate.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(signal) = source.next()? {
-            let _ = self.notices.send(Notice::Signal(signal));
+    /// Runs until the daemon is to end, and ends it.
+    pub(super) fn live(mut self, organs: Organs, given: Given, ready: &Readiness) -> Result<(), Error> {
+        if self.inbox.is_to_end() {
+            info!("told to end before it was ready");
+            return self.end(organs, Ok(()));
+        }
+        self.take(Event::Ready)?;
+        if let Err(error) = memory::forget_code() {
+            warn!(%error, "what only the start needed stays in memory");
+        }
+        info!(socket = %self.hold.entrance.path.display(), slots = self.settings.host.slots, "ready");
+        ready.ready();
+        let mut body = self.embody(organs);
+        loop {
+            match self.run(&mut body) {
+                Err(error) => return self.end(body.organs, Err(error)),
+                Ok(Turn::End) => return self.end(body.organs, Ok(())),
+                Ok(Turn::Upgrade(candidate)) => body = self.upgrade(body, &candidate, given)?,
+            }
+        }
+    }
+
+    fn embody(&self, organs: Organs) -> Body {
+        let returns = self.hold.entrance.is_kept;
+        let mut vitals = Vitals::new(self.manager.clone(), returns, &self.inbox, &organs, Instant::now());
+        vitals.leave_after(self.settings.host.idle_exit, Instant::now());
+        Body { organs, vitals }
+    }
+
+    fn run(&mut self, body: &mut Body) -> Result<Turn, Error> {
+        loop {
+            let due = body.vitals.due().into_iter().chain(self.deadline).min();
+            let notice = self.inbox.next(due);
+            let now = Instant::now();
+            if let Some(turn) = self.hear(notice, body, now)? {
+                return Ok(turn);
+            }
+            body.vitals.turn(&body.organs, now);
+        }
+    }
+
+    /// Takes up what came, if anything did.
+    fn hear(&mut self, notice: Option<Notice>, body: &mut Body, now: Instant) -> Result<Option<Turn>, Error> {
+        match notice {
+            Some(Notice::Signal(signal)) => self.obey(signal, body, now)?,
+            Some(Notice::Reload(reply)) => self.reload(reply, body)?,
+            Some(Notice::Reloaded) => self.reloaded(body, now)?,
+            Some(Notice::Upgrade(binary, reply)) => self.try_out(binary, reply),
+            Some(Notice::Tried(tried)) => return Ok(self.tried(*tried)),
+            Some(Notice::Stirred) => body.vitals.stirred(now),
+            Some(Notice::Pulse(pulse)) => self.weigh(pulse, body, now)?,
+            Some(Notice::Closed(closed)) => body.vitals.closed(closed, &body.organs, now),
+            Some(Notice::Drained) => return Ok(Some(Turn::End)),
+            Some(Notice::EngineEnded) => return Err(Error::Ended("engine")),
+            None if self.deadline.is_some_and(|deadline| deadline <= now) => {
+                error!(timeout = ?self.settings.host.shutdown_timeout, "not everything ended in time");
+                return Err(Error::Unfinished);
+            }
+            None => {}
+        }
+        Ok(None)
+    }
+
+    fn obey(&mut self, signal: Signal, body: &mut Body, now: Instant) -> Result<(), Error> {
+        match signal {
+            Signal::Terminate | Signal::Interrupt => return self.obey_end(signal, body, now),
+            Signal::Reload => return self.obey_reload(body),
+            Signal::Dump => body.organs.look(Box::new(log_status)),
+            Signal::Upgrade => self.try_out(None, upgrade::nobody()),
+        }
+        Ok(())
+    }
+
+    /// The first such signal begins the end, the second one is it.
+    fn obey_end(&mut self, signal: Signal, body: &mut Body, now: Instant) -> Result<(), Error> {
+        if self.is_ending() {
+            warn!("stopping now: what still runs is taken up at the next start");
+            self.deadline = Some(now + LEAST);
+            return Err(Error::Unfinished);
+        }
+        info!(?signal, "draining");
+        self.drain(self.settings.host.stop_grace, body, now)
+    }
+
+    fn obey_reload(&mut self, body: &mut Body) -> Result<(), Error> {
+        if self.is_ending() {
+            info!("not reloaded: the daemon is stopping");
+            return Ok(());
+        }
+        let under_way = self.life.state() == State::Reloading;
+        if under_way && std::mem::replace(&mut self.signalled, true) {
+            return Ok(());
+        }
+        self.reload(Box::new(log_reload), body)
+    }
+
+    fn is_ending(&self) -> bool {
+        match self.life.state() {
+            State::Draining | State::Stopping | State::Stopped => true,
+            State::Starting | State::Running | State::Reloading => false,
+        }
+    }
+
+    /// Reads the configuration anew, or has it read again once the reload under way is over: that one may have begun
+    /// before the file was changed.
+    fn reload(&mut self, reply: ReloadTo, body: &Body) -> Result<(), Error> {
+        match self.life.state() {
+            State::Reloading => self.waiting.push(reply),
+            State::Running => {
+                self.take(Event::Reload)?;
+                self.begin_reload(vec![reply], body);
+            }
+            State::Stopped | State::Starting | State::Draining | State::Stopping => reply(Err(stopping())),
+        }
+        Ok(())
+    }
+
+    fn begin_reload(&mut self, replies: Vec<ReloadTo>, body: &Body) {
+        let notifier = self.inbox.notifier();
+        let done = move || notifier.notify(Notice::Reloaded);
+        self.reloader.reload(&body.organs, &mut self.settings, replies, done);
+    }
+
+    fn reloaded(&mut self, body: &mut Body, now: Instant) -> Result<(), Error> {
+        let waiting = std::mem::take(&mut self.waiting);
+        self.signalled = false;
+        if self.is_ending() {
+            waiting.into_iter().for_each(|reply| reply(Err(stopping())));
+        } else if waiting.is_empty() {
+            self.take(Event::Reloaded)?;
+            body.vitals.leave_after(self.settings.host.idle_exit, now);
+        } else {
+            self.begin_reload(waiting, body);
+        }
+        Ok(())
+    }
+
+    fn try_out(&mut self, binary: Option<PathBuf>, reply: UpgradeTo) {
+        if self.is_ending() {
+            return reply(Err(UpgradeFailure::Busy("the daemon is stopping".into())));
+        }
+        self.upgrades.begin(binary, &self.settings, reply);
+    }
+
+    fn tried(&mut self, tried: Tried) -> Option<Turn> {
+        if self.is_ending() {
+            return None;
+        }
+        self.upgrades.tried(tried).map(|candidate| Turn::Upgrade(Box::new(candidate)))
+    }
+
+    /// Becomes the new program. Returns only where that failed, with organs that work again.
+    fn upgrade(&mut self, body: Body, candidate: &Candidate, given: Given) -> Result<Body, Error> {
+        let closed = self.inbox.close();
+        let mut hooks = Hooks::new();
+        body.organs.put_away(&mut hooks);
+        if let Err(error) = hooks.run(UPGRADE_PATIENCE) {
+            warn!(%error, "the new program ends what hangs");
+        }
+        let error = self.upgrades.take_over(candidate, &self.hold);
+        drop(closed);
+        let organs = Organs::start(&self.settings, given, &self.hold, &self.inbox, &self.upgrades)?;
+        self.upgrades.fail(&error);
+        let mut body = self.embody(organs);
+        if self.life.state() == State::Reloading {
+            // The word that it is over was refused meanwhile.
+            self.reloaded(&mut body, Instant::now())?;
+        }
+        Ok(body)
+    }
+
+    /// Takes up how much there is to do: where there is nothing, it may be time to leave.
+    fn weigh(&mut self, pulse: Option<Pulse>, body: &mut Body, now: Instant) -> Result<(), Error> {
+        if !body.vitals.pulse(pulse, self.life.state(), now) {
+            return Ok(());
+        }
+        info!("nothing to do; the next connection starts it again");
+        self.drain(Duration::ZERO, body, now)
+    }
+
+    /// Takes nothing new, and lets what runs end within the time that stopping may take.
+    fn drain(&mut self, patience: Duration, body: &mut Body, now: Instant) -> Result<(), Error> {
+        self.take(Event::Drain)?;
+        self.upgrades.give_up("the daemon is stopping");
+        self.deadline = Some(now + self.settings.host.shutdown_timeout);
+        body.vitals.draining(now);
+        let notifier = self.inbox.notifier();
+        body.organs.drain(patience, Box::new(move |_| notifier.notify(Notice::Drained)));
+        Ok(())
+    }
+
+    /// Puts everything away.
+    fn end(mut self, organs: Organs, end: Result<(), Error>) -> Result<(), Error> {
+        self.take(Event::Stop)?;
+        let deadline = self.deadline.unwrap_or_else(|| Instant::now() + self.settings.host.shutdown_timeout);
+        let within = deadline.saturating_duration_since(Instant::now()).max(LEAST);
+        self.manager.extend(within + EXTRA);
+        let mut hooks = Hooks::new();
+        self.hold.entrance.put_away(&mut hooks);
+        organs.put_away(&mut hooks);
+        let passed_over = hooks.run(within);
+        self.life.take(Event::Ended)?;
+        self.hold.release(passed_over)?;
+        info!("stopped");
+        end
+    }
+
+    /// Takes an event up, and says in the lock where the daemon is now, for `status` of other processes.
+    fn take(&mut self, event: Event) -> Result<(), Error> {
+        let phase = Phase::of(self.life.take(event)?);
+        if let Some(phase) = phase
+            && let Err(error) = self.hold.lock.set_phase(phase)
+        {
+            warn!(error = chain(&error), "the lock tells an earlier state");
         }
         Ok(())
     }
 }
 
-impl Inbox {
-    /// Listens, to signals from now on.
-    pub(super) fn new(blocked: &Blocked) -> Result<Self, Error> {
-        let (sender, notices) = channel();
-        let notifier = Notifier { notices: sender, gate: Arc::default() };
-        let source = Source::new(blocked).map_err(Error::Signals)?;
-        let heard = notifier.clone();
-        thread("signals", move || listen(&source, &heard))?;
-        Ok(Self { notices, notifier })
-    }
-
-    pub(super) fn notifier(&self) -> Notifier {
-        self.notifier.clone()
-    }
-
-    /// Hears nothing as long as the guard lives. Signals that came before are put back into the kernel's hands, where
-    /// they outlast execve(2); whatever else came is refused.
-    fn close(&self) -> RwLockWriteGuard<'_, ()> {
-        let closed = self.notifier.gate.write().unwrap_or_else(PoisonError::into_inner);
-        for notice in self.notices.try_iter() {
-            match notice {
-                Notice::Signal(Signal::Upgrade) => {}
-                Notice::Signal(signal) => signal.put_back(),
-                Notice::Reload(_) | Notice::Upgrade(..) | Notice::Tried(_) | Notice::Drained | Notice::EngineEnded => {}
-            }
-        }
-        closed
-    }
-
-    /// The next notice; `None` where none came before the deadline.
-    fn next(&self, deadline: Option<Instant>) -> Option<Notice> {
-        match deadline {
-            None => self.notices.recv().ok(),
-            Some(deadline) => self.notices.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok(),
-        }
-    }
-}
-
-fn listen(source: &Source, notifier: &Notifier) {
-    loop {
-        if let Err(error) = source.ready(A_DAY).and_then(|_| notifier.pass_on(source)) {
-            error!(%error, "signals cannot be heard any more");
-            return;
-        }
-    }
-}
-
-/// What a reload reads again.
-pub(super) struct Reloader {
-    pub(super) environment: Environment,
-    pub(super) flags: Flags,
-    pub(super) log: log::Handle,
-}
-
-/// The daemon from the moment that it is ready.
-pub(super) struct Life {
-    pub(super) inbox: Inbox,
-    pub(super) reloader: Reloader,
-    pub(super) settings: Settings,
-    pub(super) upgrades: Upgrades,
-    pub(super) hold: Hold,
-}
-
-/// What ends the main loop.
-enum Turn {
-    End(Result<(), Error>),
-    Upgrade(Candidate),
-}
-
-impl Life {
-    /// Runs until the daemon is to end, and ends it.
-    pub(super) fn live(&mut self, mut organs: Organs, given: Given) -> Result<(), Error> {
-        loop {
-            match self.run(&organs) {
-                Turn::End(end) => {
-                    organs.join();
-                    return end;
-                }
-                Turn::Upgrade(candidate) => {
-                    let closed = self.inbox.close();
-                    organs.join();
-                    let error = self.upgrades.take_over(&candidate, &self.hold);
-                    drop(closed);
-                    organs = Organs::start(&self.settings, given, &self.hold, &self.inbox, &self.upgrades)?;
-                    self.upgrades.fail(&error);
-                }
-            }
-        }
-    }
-
-    fn run(&mut self, organs: &Organs) -> Turn {
-        loop {
-            match self.inbox.next(None) {
-                Some(Notice::Signal(signal @ (Signal::Terminate | Signal::Interrupt))) => {
-                    info!(?signal, "draining");
-                    return Turn::End(self.stop(organs));
-                }
-                Some(Notice::Signal(Signal::Reload)) => self.reload(organs, Box::new(log_reload)),
-                Some(Notice::Reload(reply)) => self.reload(organs, reply),
-                Some(Notice::Signal(Signal::Dump)) => organs.look(Box::new(log_status)),
-                Some(Notice::Signal(Signal::Upgrade)) => self.upgrades.begin(None, &self.settings, upgrade::nobody()),
-                Some(Notice::Upgrade(binary, reply)) => self.upgrades.begin(binary, &self.settings, reply),
-                Some(Notice::Tried(tried)) => {
-                    if let Some(candidate) = self.upgrades.tried(*tried) {
-                        return Turn::Upgrade(candidate);
-                    }
-                }
-                Some(Notice::Drained) => {}
-                Some(Notice::EngineEnded) | None => return Turn::End(Err(Error::Ended("engine"))),
-            }
-        }
-    }
-
-    fn reload(&mut self, organs: &Organs, reply: ReloadTo) {
-        self.reloader.reload(organs, &mut self.settings, reply);
-    }
-
-    fn stop(&mut self, organs: &Organs) -> Result<(), Error> {
-        self.hold.lock.set_phase(Phase::Stopping)?;
-        self.upgrades.give_up("the daemon is stopping");
-        drain(&self.inbox, organs, &self.settings)
-    }
-}
-
-/// Lets what runs end, within the time that stopping may take; a second signal ends it now.
-fn drain(inbox: &Inbox, organs: &Organs, settings: &Settings) -> Result<(), Error> {
-    let notifier = inbox.notifier();
-    organs.drain(settings.host.stop_grace, Box::new(move |_| notifier.notify(Notice::Drained)));
-    let deadline = Instant::now() + settings.host.shutdown_timeout;
-    loop {
-        match inbox.next(Some(deadline)) {
-            Some(Notice::Drained) => return Ok(()),
-            Some(Notice::Signal(Signal::Terminate | Signal::Interrupt)) => {
-                warn!("stopping now: what still runs is taken up at the next start");
-                return Err(Error::Unfinished);
-            }
-            Some(Notice::Reload(reply)) => reply(Err(ReloadFailure { faults: vec!["the daemon is stopping".into()] })),
-            Some(Notice::Upgrade(_, reply)) => reply(Err(UpgradeFailure::Busy("the daemon is stopping".into()))),
-            Some(Notice::Tried(_) | Notice::Signal(Signal::Reload | Signal::Dump | Signal::Upgrade)) => {}
-            Some(Notice::EngineEnded) => return Err(Error::Ended("engine")),
-            None => {
-                error!(timeout = ?settings.host.shutdown_timeout, "not everything ended in time");
-                return Err(Error::Unfinished);
-            }
-        }
-    }
-}
-
-impl Reloader {
-    /// Reads the configuration anew; only a faultless one comes into force.
-    fn reload(&self, organs: &Organs, settings: &mut Settings, reply: ReloadTo) {
-        if let Err(error) = self.log.reopen() {
-            error!(
-                error = &error as &dyn std::error::Error,
-                "the log file cannot be opened again; the old one goes on"
-            );
-        }
-        let new = match config::load(&self.environment, &self.flags) {
-            Ok(new) => new,
-            Err(error) => return reply(Err(ReloadFailure { faults: faults(&error) })),
-        };
-        let document = ReloadDocument {
-            changed: changed(settings, &new),
-            needs_restart: new.restart_needed(settings).iter().map(ToString::to_string).collect(),
-            remarks: Vec::new(),
-        };
-        self.log.set_level(level(new.log.level));
-        let then = move |answer: Result<Reply, _>| match answer {
-            Ok(Reply::Reconfigured { kept }) => {
-                let remarks = kept.iter().map(|queue| format!("queue {queue} is kept, because tasks need it"));
-                reply(Ok(ReloadDocument { remarks: remarks.collect(), ..document }));
-            }
-            Ok(other) => reply(Err(ReloadFailure { faults: vec![format!("the engine answered {other:?}")] })),
-            Err(refusal) => reply(Err(ReloadFailure { faults: vec![chain(&refusal)] })),
-        };
-        organs.reconfigure(&new, Box::new(then));
-        *settings = new;
-    }
-}
-
-fn changed(old: &Settings, new: &Settings) -> Vec<String> {
-    let was = |key| old.values().iter().find(|entry| entry.key == key).map(|entry| &entry.text);
-    let values = new.values().iter().filter(|entry| was(entry.key.clone()) != Some(&entry.text));
-    values.map(|entry| entry.key.to_string()).collect()
-}
-
-fn faults(error: &config::ConfigError) -> Vec<String> {
-    error.faults().iter().map(ToString::to_string).collect()
-}
-
-fn log_reload(result: Result<ReloadDocument, ReloadFailure>) {
-    match result {
-        Ok(done) => info!(changed = ?done.changed, needs_restart = ?done.needs_restart, "reloaded"),
-        Err(failure) => {
-            for fault in failure.faults {
-                error!(%fault, "not reloaded; the old configuration stays in force");
-            }
-        }
-    }
-}
-
-/// How everything stands, in one line.
-fn log_status(answer: Result<Reply, Refusal>) {
-    let status = match answer {
-        Ok(Reply::Status(status)) => status,
-        Ok(other) => return error!(?other, "the engine answered something else than it was asked"),
-        Err(refusal) => return error!(error = chain(&refusal), "the engine did not tell how it stands"),
-    };
-    let counts = status.counts.iter().map(|(state, count)| format!("{state} {count}"));
-    let tasks = counts.collect::<Vec<_>>().join(", ");
-    let (used, all) = status.slots;
-    let runner = match &status.runner {
-        RunnerState::Linked { pid, .. } => format!("process {pid}"),
-        RunnerState::Lost { reason } => reason.clone(),
-    };
-    let (health, intake, free) = (status.health(), status.intake, Size(status.free_bytes));
-    let problems: Vec<&str> = status.problems().collect();
-    info!(tasks, slots = format!("{used}/{all}"), runner, intake, %health, ?problems, %free, "as it stands");
-}
-
-/// An error and its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+fn stopping() -> ReloadFailure {
+    ReloadFailure { faults: vec!["the daemon is stopping".into()] }
 }

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use crate::config::ConfigError;
 use crate::daemon::LockError;
 use crate::daemon::directory::DirectoryError;
+use crate::daemon::lifecycle::{IllegalTransition, PassedOver};
 use crate::daemon::log::LogError;
 use crate::daemon::port::PortError;
 use crate::daemon::process::StartError;
+use crate::daemon::service::ActivationError;
 use crate::daemon::socket::ListenError;
 use crate::daemon::upgrade::{FORM, OLDEST_FORM, UpgradeError};
 use crate::task::Bytes;
@@ -121,6 +123,15 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// What the service manager passed on cannot be used.
+    #[error(transparent)]
+    Activation(#[from] ActivationError),
+    /// Something happened out of turn.
+    #[error(transparent)]
+    OutOfTurn(#[from] IllegalTransition),
+    /// A part of the daemon did not end in its time.
+    #[error(transparent)]
+    Hung(#[from] PassedOver),
     /// A part of the daemon ended by itself.
     #[error("the {0} ended unexpectedly; the log says more")]
     Ended(&'static str),
@@ -130,4 +141,16 @@ pub enum Error {
     /// The runner.
     #[error(transparent)]
     Runner(#[from] crate::runner::Error),
+}
+
+/// An error and its causes, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// The number of the system's error that is behind it, where there is one; errno(3).
+pub(super) fn errno(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
+    let mut causes = std::iter::successors(Some(error), |cause| cause.source());
+    causes.find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error())
 }

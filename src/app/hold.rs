@@ -2,11 +2,13 @@
 
 use std::net::{SocketAddr, TcpListener};
 
+use super::entrance::{Entrance, Passed};
 use super::upgrade::Estate;
 use super::{Error, VERSION, lock_state, now, tell_predecessor};
 use crate::api::Listeners;
 use crate::config::Settings;
-use crate::daemon::{Lock, port, socket};
+use crate::daemon::lifecycle::PassedOver;
+use crate::daemon::{Lock, port};
 use crate::sys::fd::{self, OpenFiles};
 use crate::sys::inherit::Inheritable;
 use crate::task::Timestamp;
@@ -15,22 +17,21 @@ use crate::task::Timestamp;
 pub(super) struct Hold {
     pub(super) lock: Lock,
     pub(super) state_lock: Option<Lock>,
-    pub(super) listeners: Listeners,
+    pub(super) entrance: Entrance,
     /// The process's limits as they were when it started.
     pub(super) open_files: OpenFiles,
     pub(super) started_at: Timestamp,
 }
 
 impl Hold {
-    /// Takes the locks, then listens.
-    pub(super) fn acquire(settings: &Settings, group: Option<u32>) -> Result<Self, Error> {
+    /// Takes the locks, then listens where it was not `passed` a socket.
+    pub(super) fn acquire(settings: &Settings, group: Option<u32>, passed: Passed) -> Result<Self, Error> {
         let open_files = fd::raise_open_files().map_err(Error::OpenFiles)?;
         let lock = Lock::acquire(&settings.paths.runtime_directory, VERSION, now().0)?;
         let state_lock = lock_state(settings)?;
         tell_predecessor(&lock);
-        let loopback = settings.health.listen.map(port::listen).transpose()?;
-        let listeners = Listeners { control: socket::listen(&settings.paths.socket, group)?, loopback };
-        Ok(Self { lock, state_lock, listeners, open_files, started_at: now() })
+        let entrance = Entrance::open(passed, settings, group)?;
+        Ok(Self { lock, state_lock, entrance, open_files, started_at: now() })
     }
 
     /// Takes up what the program before this one held.
@@ -48,7 +49,21 @@ impl Hold {
                 wanted.map(port::listen).transpose()?
             }
         };
-        Ok(Self { lock, state_lock, listeners: Listeners { control, loopback }, open_files, started_at })
+        let entrance = Entrance::inherit(Listeners { control, loopback }, left.is_kept, settings);
+        Ok(Self { lock, state_lock, entrance, open_files, started_at })
+    }
+
+    /// Lets the next daemon have the queue, once nothing of this one writes to it any more: what was `passed_over` at
+    /// the end may still.
+    pub(super) fn release(self, passed_over: Result<(), PassedOver>) -> Result<(), Error> {
+        let Self { lock, state_lock, .. } = self;
+        if let Err(hung) = passed_over {
+            // The kernel releases them with this process.
+            std::mem::forget((lock, state_lock));
+            return Err(hung.into());
+        }
+        drop(state_lock);
+        Ok(lock.release()?)
     }
 }
 

@@ -6,33 +6,47 @@
 //! It must not know the command line, nor how anything is shown.
 
 mod control;
+mod dump;
+mod entrance;
 mod error;
 mod health;
+mod heart;
 mod hold;
+mod inbox;
 mod logging;
 mod organs;
+mod reload;
 mod sections;
 mod start;
 mod upgrade;
+mod vitals;
 
 use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::config::{self, Environment, Flags, Mode, RootTasks, Settings};
 use crate::daemon::directory::{self, Access};
+use crate::daemon::lifecycle::{Event, Lifecycle, State};
 use crate::daemon::process::Detached;
-use crate::daemon::{Lock, Phase, Readiness, socket};
+use crate::daemon::service::{Extension, Manager};
+use crate::daemon::{Lock, Readiness};
 use crate::sys::signal::Blocked;
 use crate::sys::{fd, memory, signal};
 use crate::task::Timestamp;
+use control::Control;
+use entrance::Passed;
+use error::chain;
+use hold::Hold;
+use inbox::Inbox;
 use logging::Log;
+use organs::{Given, Organs};
+use reload::Reloader;
 
 pub use error::Error;
-use hold::Hold;
 pub use start::Background;
 
 /// What this program calls itself.
@@ -40,6 +54,9 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The argument that makes this program the runner.
 pub const RUNNER: &str = "runner";
+
+/// How long a start may take in all before the service manager gives it up: a large queue may have to be migrated.
+const START_PATIENCE: Duration = Duration::from_secs(3600);
 
 /// How the daemon is to run.
 #[derive(Debug, Clone)]
@@ -70,25 +87,39 @@ pub enum Outcome {
 /// ready.
 ///
 /// # Errors
-/// [`Error`] says what kept it from starting, or from ending in good order.
+/// [`Error`] says what kept it from starting, or from ending in good order. The service manager is told the same.
 pub fn daemon(options: Options) -> Result<Outcome, Error> {
+    let manager = Manager::of_environment();
+    let outcome = begin(options, &manager);
+    if let Err(error) = &outcome {
+        manager.failed(&chain(error), error::errno(error));
+    }
+    outcome
+}
+
+fn begin(options: Options, manager: &Manager) -> Result<Outcome, Error> {
     let program = upgrade::Program::of_process(options.arguments)?;
     let left = upgrade::Estate::find()?;
     let environment = Environment::of_process(left.as_ref().map_or(options.mode, upgrade::Estate::mode));
     let settings = config::load(&environment, &options.flags)?;
     refuse_root(&settings, &environment)?;
     let log = Log::new(&settings, environment.mode, options.background.is_some())?;
+    // Before the fork: the variables name the process that was started.
+    let passed = entrance::inherit()?;
     // Before the first thread, so that all inherit it.
     let blocked = signal::block_all().map_err(Error::Signals)?;
     let ready = match &options.background {
         // What takes over from a daemon in the background is there already.
-        Some(background) if left.is_none() => match start::detach(background, &settings, &log, &blocked)? {
-            Detached::Started { pid } => return Ok(Outcome::Started { pid }),
-            Detached::Daemon(ready) => ready,
-        },
+        Some(background) if left.is_none() => {
+            match start::detach(background, &settings, &log, &blocked, (manager, &passed))? {
+                Detached::Started { pid } => return Ok(Outcome::Started { pid }),
+                Detached::Daemon(ready) => ready,
+            }
+        }
         Some(_) | None => Readiness::unheard(),
     };
-    let outcome = Begun { program, left, environment, flags: options.flags, settings }.run(&log, &blocked, &ready);
+    let begun = Begun { program, left, environment, flags: options.flags, settings, manager: manager.clone(), passed };
+    let outcome = begun.run(&log, &blocked, &ready);
     if let (Err(error), Some(background)) = (&outcome, &options.background) {
         start::tell_failure(error, background, &ready, &log);
     }
@@ -102,12 +133,14 @@ struct Begun {
     environment: Environment,
     flags: Flags,
     settings: Settings,
+    manager: Manager,
+    passed: Passed,
 }
 
 impl Begun {
     /// Is the daemon.
     fn run(self, log: &Log, blocked: &Blocked, ready: &Readiness) -> Result<(), Error> {
-        let Self { program, left, environment, flags, settings } = self;
+        let Self { program, left, environment, flags, settings, manager, passed } = self;
         fd::close_all_on_exec().map_err(Error::Descriptors)?;
 
         directory::prepare(&settings.paths.state_directory, Access::Private)?;
@@ -115,32 +148,36 @@ impl Begun {
         let access = if group.is_some() { Access::Reachable } else { Access::Private };
         directory::prepare(&settings.paths.runtime_directory, access)?;
         log.prepare()?;
-        let inbox = control::Inbox::new(blocked)?;
+        let inbox = Inbox::new(blocked)?;
         let upgrades = upgrade::Upgrades::new(program, environment.mode, inbox.notifier(), left.as_ref());
-        let mut hold = match left {
+        let hold = match left {
             Some(left) => Hold::inherit(left, &settings)?,
-            None => Hold::acquire(&settings, group)?,
+            None => Hold::acquire(&settings, group, passed)?,
         };
         log.open()?;
-        let given = organs::Given { uid: environment.uid, group };
-        let organs = organs::Organs::start(&settings, given, &hold, &inbox, &upgrades)?;
-        hold.lock.set_phase(Phase::Running)?;
-        if let Err(error) = memory::forget_code() {
-            warn!(%error, "what only the start needed stays in memory");
-        }
-        info!(socket = %settings.paths.socket.display(), slots = settings.host.slots, "ready");
-        ready.ready();
-
-        let reloader = control::Reloader { environment, flags, log: log.handle() };
-        let socket_path = settings.paths.socket.clone();
-        let mut life = control::Life { inbox, reloader, settings, upgrades, hold };
-        let end = life.live(organs, given);
-        socket::remove(&socket_path);
-        drop(life.hold.state_lock);
-        life.hold.lock.release()?;
-        info!("stopped");
-        end
+        let life = life(&manager)?;
+        let given = Given { uid: environment.uid, group };
+        let organs = {
+            let _patience = Extension::begin(&manager, START_PATIENCE);
+            Organs::start(&settings, given, &hold, &inbox, &upgrades)?
+        };
+        let reloader = Reloader { environment, flags, log: log.handle() };
+        Control::new(inbox, reloader, settings, upgrades, hold, (life, manager)).live(organs, given, ready)
     }
+}
+
+/// A life that has begun, of which the service manager is told.
+fn life(manager: &Manager) -> Result<Lifecycle<'static>, Error> {
+    let manager = manager.clone();
+    let mut life = Lifecycle::new();
+    life.watch(move |state| match state {
+        State::Stopped | State::Starting => manager.status(state.word()),
+        State::Running => manager.ready(),
+        State::Reloading => manager.reloading(),
+        State::Draining | State::Stopping => manager.stopping(state.word()),
+    });
+    life.take(Event::Start)?;
+    Ok(life)
 }
 
 /// Tells whether this program could take over from a running daemon, which says what it `expects`; changes nothing.

@@ -6,17 +6,24 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::control::{Inbox, Notice};
+use super::heart::Heart;
+use super::inbox::{Inbox, Notice, Stir};
 use super::upgrade::Upgrades;
 use super::{Error, Hold, VERSION, now, sections};
-use crate::api::{self, Hub, Services, Serving};
+use crate::api::{self, Door, Hub, Services, Serving};
 use crate::config::Settings;
 use crate::daemon::health::Registry;
+use crate::daemon::lifecycle::Hooks;
 use crate::engine::{self, Caller, Command, Engine, Handle, Query};
 use crate::executor::{Launcher, Outputs, RunnerLink};
 use crate::store::{SqliteStore, Store};
 use crate::sys::fd::OpenFiles;
 use crate::task::Bytes;
+
+/// How long the API may take to end: longer than it waits for requests under way.
+const API_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the engine may take to end: a commit may wait for a slow disk.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What works while the daemon runs.
 pub(super) struct Organs {
@@ -24,6 +31,7 @@ pub(super) struct Organs {
     thread: JoinHandle<()>,
     api: Serving,
     health: Registry,
+    stir: Stir,
     uid: u32,
 }
 
@@ -50,8 +58,12 @@ impl Organs {
         let executor =
             link(settings, store.identity(), hold.open_files, upgrades.program.path.clone(), handle.clone())?;
         let hub = Hub::new();
-        let feed = hub.clone();
-        let feed = Box::new(move |events: &[_]| feed.publish(events));
+        let (feed, stir) = (hub.clone(), inbox.stir());
+        let stirred = stir.clone();
+        let feed = Box::new(move |events: &[_]| {
+            feed.publish(events);
+            stirred.stirred();
+        });
         let engine = Engine::new(store, executor, sections::engine(settings), fastrand::u64(..), feed, now())?;
         let ended = inbox.notifier();
         let serve = move || {
@@ -72,16 +84,16 @@ impl Organs {
             upgrade: upgrades.service(),
             about: api::About {
                 version: VERSION.to_owned(),
-                socket: Bytes::from(settings.paths.socket.clone().into_os_string()),
+                socket: Bytes::from(hold.entrance.path.clone().into_os_string()),
                 started_at: hold.started_at,
                 uid: given.uid,
             },
             defaults: sections::task_defaults(settings),
         };
-        let listeners = hold.listeners.try_clone().map_err(Error::Descriptors)?;
+        let listeners = hold.entrance.listeners.try_clone().map_err(Error::Descriptors)?;
         let api = api::spawn(listeners, sections::api(settings, given.group), services)
             .map_err(|source| Error::Thread { what: "clients", source })?;
-        Ok(Self { engine: handle, thread, api, health, uid: given.uid })
+        Ok(Self { engine: handle, thread, api, health, stir, uid: given.uid })
     }
 
     /// Takes new settings into force; `then` is told what the engine says.
@@ -96,13 +108,29 @@ impl Organs {
         self.command(Command::Shutdown { patience }, then);
     }
 
-    /// Ends the API, then the engine and with it the store and the link.
-    pub(super) fn join(self) {
-        self.api.stop();
-        self.engine.leave();
-        if self.thread.join().is_err() {
-            tracing::error!("the engine panicked");
-        }
+    /// Has the engine ended, and with it the store and the link; but before that the API.
+    pub(super) fn put_away(self, hooks: &mut Hooks) {
+        let Self { engine, thread, api, .. } = self;
+        hooks.register("engine and store", ENGINE_PATIENCE, move || {
+            engine.leave();
+            if thread.join().is_err() {
+                tracing::error!("the engine panicked");
+            }
+        });
+        hooks.register("API", API_PATIENCE, move || api.stop());
+    }
+
+    pub(super) fn heart(&self) -> Heart {
+        Heart::new(self.engine.clone(), self.uid)
+    }
+
+    pub(super) fn door(&self) -> Door {
+        self.api.door()
+    }
+
+    /// Tells of what happens to tasks.
+    pub(super) fn stir(&self) -> Stir {
+        self.stir.clone()
     }
 
     /// Asks how everything stands; `then` is told.

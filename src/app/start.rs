@@ -6,9 +6,11 @@ use std::time::Duration;
 use tracing::error;
 
 use super::Error;
+use super::entrance::Passed;
 use super::logging::Log;
 use crate::config::Settings;
 use crate::daemon::process::{self, Detached, Output};
+use crate::daemon::service::Manager;
 use crate::daemon::socket::ListenError;
 use crate::daemon::{LockError, Readiness, Record, Status, inspect, port, socket};
 use crate::sys::signal::Blocked;
@@ -26,9 +28,9 @@ pub struct Background {
 }
 
 /// Refuses, while the terminal is still there, what can be known to fail: another daemon, a socket or a port that is
-/// taken. They are looked at again once the lock is held, for they may change meanwhile. What else is wrong is told in
+/// taken, unless it was passed on. They are looked at again once the lock is held, for they may change meanwhile. What else is wrong is told in
 /// its turn, as in the foreground.
-fn refuse_second(settings: &Settings) -> Result<(), Error> {
+fn refuse_second(settings: &Settings, passed: &Passed) -> Result<(), Error> {
     for directory in [&settings.paths.runtime_directory, &settings.paths.state_directory] {
         match inspect(directory) {
             Status::Starting(record) | Status::Running(record) | Status::Stopping(record) => {
@@ -40,7 +42,12 @@ fn refuse_second(settings: &Settings) -> Result<(), Error> {
         }
     }
     // Taken for a moment, to be told who has it.
-    settings.health.listen.map(port::listen).transpose()?;
+    if passed.loopback.is_none() {
+        settings.health.listen.map(port::listen).transpose()?;
+    }
+    if passed.control.is_some() {
+        return Ok(());
+    }
     match socket::refuse_taken(&settings.paths.socket) {
         Err(error @ ListenError::Taken { .. }) => Err(error.into()),
         Ok(()) | Err(_) => Ok(()),
@@ -53,13 +60,14 @@ pub(super) fn detach(
     settings: &Settings,
     log: &Log,
     blocked: &Blocked,
+    (manager, passed): (&Manager, &Passed),
 ) -> Result<Detached, Error> {
-    refuse_second(settings)?;
+    refuse_second(settings, passed)?;
     let how = process::Background {
         umask: UMASK,
         directory: PathBuf::from("/"),
         output: if log.is_standard_error() { Output::Kept } else { Output::Null },
-        keep: Vec::new(),
+        keep: passed.descriptors().chain(manager.descriptor()).collect(),
         patience: background.patience,
     };
     let detached = how.detach(blocked)?;

@@ -14,7 +14,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tracing::{error, info};
 
-use super::control::{Notice, Notifier, chain};
+use super::error::chain;
+use super::inbox::{Notice, Notifier};
 use super::organs::thread;
 use super::{Error, Hold, Options, VERSION};
 use crate::api::{self, UpgradeFailure, UpgradeTo};
@@ -134,6 +135,9 @@ pub(super) struct Estate {
     pub(super) lock: Inheritable,
     pub(super) state_lock: Option<Inheritable>,
     sockets: BTreeMap<String, Inheritable>,
+    /// Whether the service manager keeps the socket of the clients.
+    #[serde(default)]
+    pub(super) is_kept: bool,
 }
 
 impl Estate {
@@ -143,7 +147,7 @@ impl Estate {
     }
 
     fn of(hold: &Hold, mode: Mode, number: u64) -> Result<Self, UpgradeError> {
-        let loopback = hold.listeners.loopback.as_ref().map(|socket| (LOOPBACK, socket.as_fd()));
+        let loopback = hold.entrance.listeners.loopback.as_ref().map(|socket| (LOOPBACK, socket.as_fd()));
         let copy = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().map(Inheritable::from).map_err(UpgradeError::Record);
         Ok(Self {
             version: VERSION.to_owned(),
@@ -153,11 +157,12 @@ impl Estate {
             open_files: hold.open_files,
             lock: copy(hold.lock.as_fd())?,
             state_lock: hold.state_lock.as_ref().map(|lock| copy(lock.as_fd())).transpose()?,
-            sockets: [Some((CONTROL, hold.listeners.control.as_fd())), loopback]
+            sockets: [Some((CONTROL, hold.entrance.listeners.control.as_fd())), loopback]
                 .into_iter()
                 .flatten()
                 .map(|(name, fd)| Ok((name.to_owned(), copy(fd)?)))
                 .collect::<Result<_, _>>()?,
+            is_kept: hold.entrance.is_kept,
         })
     }
 

@@ -125,6 +125,7 @@ section! {
         slots: Maybe<Slots>,
         stop_grace: Maybe<Grace>,
         shutdown_timeout: Maybe<Span<1000, { 24 * HOUR }>>,
+        idle_exit: Maybe<Limit<Span<100, CENTURY>>>,
     }
 }
 

@@ -99,7 +99,8 @@ fn host(ledger: &mut Ledger<'_>, said: HostFragment, cores: NonZeroU32) -> Host 
         let source = source_of_timeout.or(source_of_grace).unwrap_or(Source::Default);
         ledger.fault("shutdown_timeout", source, reason);
     }
-    Host { slots, stop_grace: stop_grace.0, shutdown_timeout: timeout.0 }
+    let idle_exit = ledger.reload("idle_exit", said.idle_exit, Limit(None)).0.map(|span| span.0);
+    Host { slots, stop_grace: stop_grace.0, shutdown_timeout: timeout.0, idle_exit }
 }
 
 fn tasks(ledger: &mut Ledger<'_>, said: TasksFragment) -> Tasks {

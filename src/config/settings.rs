@@ -120,6 +120,8 @@ pub struct Host {
     pub stop_grace: Duration,
     /// How long stopping may take in all; longer than `stop_grace`.
     pub shutdown_timeout: Duration,
+    /// After how long with nothing to do the daemon leaves, where a service manager keeps its socket.
+    pub idle_exit: Option<Duration>,
 }
 
 /// Section `tasks`.

@@ -115,8 +115,8 @@ fn look(directory: &Path) -> Result<Status, LockError> {
 fn alive(record: Record) -> Status {
     match record.phase {
         Phase::Starting => Status::Starting(record),
-        Phase::Running => Status::Running(record),
-        Phase::Stopping => Status::Stopping(record),
+        Phase::Running | Phase::Reloading => Status::Running(record),
+        Phase::Draining | Phase::Stopping => Status::Stopping(record),
     }
 }
 

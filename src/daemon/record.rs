@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use super::lifecycle::State;
 use crate::sys::procfs;
 
 /// What the first word must be; a later form gets a later number.
@@ -15,23 +16,44 @@ pub enum Phase {
     Starting,
     /// It answers.
     Running,
+    /// It answers, and takes a new configuration into force.
+    Reloading,
+    /// It answers, takes nothing new, and finishes what it has.
+    Draining,
     /// It is on its way out.
     Stopping,
 }
 
 impl Phase {
+    const ALL: [Self; 5] = [Self::Starting, Self::Running, Self::Reloading, Self::Draining, Self::Stopping];
+
+    /// What a lock says of a daemon in that state; nothing of one that is stopped, for it has none.
+    #[must_use]
+    pub fn of(state: State) -> Option<Self> {
+        match state {
+            State::Stopped => None,
+            State::Starting => Some(Self::Starting),
+            State::Running => Some(Self::Running),
+            State::Reloading => Some(Self::Reloading),
+            State::Draining => Some(Self::Draining),
+            State::Stopping => Some(Self::Stopping),
+        }
+    }
+
     /// The word for it.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             Self::Starting => "starting",
             Self::Running => "running",
+            Self::Reloading => "reloading",
+            Self::Draining => "draining",
             Self::Stopping => "stopping",
         }
     }
 
     fn from_word(word: &str) -> Option<Self> {
-        [Self::Starting, Self::Running, Self::Stopping].into_iter().find(|phase| phase.word() == word)
+        Self::ALL.into_iter().find(|phase| phase.word() == word)
     }
 }
 

@@ -132,4 +132,6 @@ pub enum Query {
     Status,
     /// The same with every queue, and with what was counted.
     Metrics,
+    /// Whether engine and store move, and how much there is to do.
+    Pulse,
 }

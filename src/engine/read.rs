@@ -27,6 +27,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
             }
             Query::Status => Ok(Reply::Status(Box::new(self.status(now)?))),
             Query::Metrics => self.metrics(now),
+            Query::Pulse => Ok(Reply::Pulse(self.pulse()?)),
         }
     }
 

@@ -48,6 +48,8 @@ pub enum Reply {
     Status(Box<Status>),
     /// The daemon in numbers.
     Metrics(Box<Metrics>),
+    /// Engine and store move.
+    Pulse(super::Pulse),
     /// New settings are in force; these configured queues could not be removed, for tasks need them.
     Reconfigured {
         /// Kept queues.

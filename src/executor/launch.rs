@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::link::Connect;
+use crate::daemon::service;
 use crate::sys::fd::OpenFiles;
 use crate::sys::{process, socket};
 use crate::wire::runner::mark;
@@ -83,7 +84,8 @@ impl Launcher {
         let mut command = Command::new(program);
         // This process may be a task's child; the runner is not.
         command.args(arguments);
-        for name in mark::NAMES {
+        // Nor is it the one that the service manager speaks to.
+        for name in mark::NAMES.iter().chain(&service::VARIABLES) {
             command.env_remove(name);
         }
         process::launch(command, listener, self.open_files)

@@ -14,6 +14,7 @@ mod process;
 mod queues;
 mod readme;
 mod recover;
+mod service;
 mod source;
 mod support;
 mod tasks;

@@ -124,8 +124,14 @@ impl Daemon {
 
     /// Starts the daemon in the foreground by a command of the test's own.
     pub(crate) fn spawn_by(&mut self, mut command: Command) {
+        command.stdin(Stdio::null());
+        self.spawn_with(command);
+    }
+
+    /// The same, with the standard input that the command has.
+    pub(crate) fn spawn_with(&mut self, mut command: Command) {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("the log opens");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command.stdout(Stdio::null()).stderr(log);
         self.child = Some(command.spawn().expect("the daemon starts"));
     }
 

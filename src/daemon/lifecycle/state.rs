@@ -103,21 +103,21 @@ impl Event {
 }
 
 /// Is told of every state that is reached.
-type Watcher = Box<dyn FnMut(State)>;
+type Watcher<'w> = Box<dyn FnMut(State) + 'w>;
 
 /// Where one daemon is, and who wants to know.
-pub struct Lifecycle {
+pub struct Lifecycle<'w> {
     state: State,
-    watchers: Vec<Watcher>,
+    watchers: Vec<Watcher<'w>>,
 }
 
-impl Default for Lifecycle {
+impl Default for Lifecycle<'_> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Lifecycle {
+impl<'w> Lifecycle<'w> {
     /// One that is stopped.
     #[must_use]
     pub fn new() -> Self {
@@ -125,7 +125,7 @@ impl Lifecycle {
     }
 
     /// Tells `watcher` of every state from now on, as soon as it is reached.
-    pub fn watch(&mut self, watcher: impl FnMut(State) + 'static) {
+    pub fn watch(&mut self, watcher: impl FnMut(State) + 'w) {
         self.watchers.push(Box::new(watcher));
     }
 

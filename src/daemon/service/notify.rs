@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::OsStr;
 use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -67,6 +68,12 @@ impl Manager {
         Self { channel: Some(Arc::new(channel)), watchdog: Some(watchdog), ..Self::none() }
     }
 
+    /// Its descriptor, for whoever closes all others.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.channel.as_ref().map(|channel| channel.socket.as_fd())
+    }
+
     /// Whether there is somebody to tell.
     #[must_use]
     pub fn is_present(&self) -> bool {
@@ -80,13 +87,12 @@ impl Manager {
     }
 
     /// The daemon is ready, or done with a reload. Where it forked, it says which process it is now.
-    pub fn ready(&self, status: &str) {
-        let status = line(status);
-        let mut states = vec![NotifyState::Ready, NotifyState::Status(&status)];
-        if process::id() != self.started {
-            states.insert(0, NotifyState::MainPid(process::id()));
+    pub fn ready(&self) {
+        if process::id() == self.started {
+            self.tell(&[NotifyState::Ready]);
+        } else {
+            self.tell(&[NotifyState::MainPid(process::id()), NotifyState::Ready]);
         }
-        self.tell(&states);
     }
 
     /// How it stands, in a few words for people.
@@ -190,8 +196,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
-        manager(&socket, path.as_os_str()).ready("here");
-        assert_eq!(heard(&socket), "READY=1\nSTATUS=here\n");
+        manager(&socket, path.as_os_str()).ready();
+        assert_eq!(heard(&socket), "READY=1\n");
         let name = format!("taskdaemon-test-{}", process::id());
         let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
         manager(&socket, OsStr::new(&format!("@{name}"))).alive();
@@ -204,8 +210,8 @@ mod tests {
         let path = directory.path().join("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
         let manager = Manager { started: 1, ..manager(&socket, path.as_os_str()) };
-        manager.ready("up");
-        assert_eq!(heard(&socket), format!("MAINPID={}\nREADY=1\nSTATUS=up\n", process::id()));
+        manager.ready();
+        assert_eq!(heard(&socket), format!("MAINPID={}\nREADY=1\n", process::id()));
         manager.reloading();
         let words = heard(&socket);
         let moment = words.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap().trim_end();
