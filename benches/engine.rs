@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant, SystemTime};
 
-use taskdaemon::engine::{Caller, Command, Engine, Envelope, Message, Settings, Thresholds};
+use taskdaemon::engine::{Caller, Command, Engine, Envelope, Hooks, Message, Settings, Thresholds};
 use taskdaemon::executor::fake::FakeRunner;
 use taskdaemon::executor::{Cause, ExitStatus};
 use taskdaemon::store::{self, SqliteStore};
@@ -48,6 +48,7 @@ fn settings() -> Settings {
         max_ended: u64::MAX,
         max_output_bytes: u64::MAX,
         health: Thresholds::default(),
+        hooks: Hooks::default(),
     }
 }
 

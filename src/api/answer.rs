@@ -75,6 +75,7 @@ fn kind(refusal: &Refusal) -> (u16, &'static str, &'static str) {
         Refusal::Forbidden(_) => (403, "forbidden", "Forbidden"),
         Refusal::NotNow { .. } => (409, "not-now", "Not in this state"),
         Refusal::QueueFull { .. } => (429, "queue-full", "Queue full"),
+        Refusal::Reserved(_) => (422, "queue-reserved", "Queue reserved"),
         Refusal::QueueDraining(_) => (409, "queue-draining", "Queue draining"),
         Refusal::QueueNeeded { .. } => (409, "queue-needed", "Queue needed"),
         Refusal::TooManySlots { .. } => (422, "invalid-task", "Invalid task"),

@@ -64,7 +64,8 @@ impl Organs {
             feed.publish(events);
             stirred.stirred();
         });
-        let engine = Engine::new(store, executor, sections::engine(settings), fastrand::u64(..), feed, now())?;
+        let engine =
+            Engine::new(store, executor, sections::engine(settings, given.uid), fastrand::u64(..), feed, now())?;
         let ended = inbox.notifier();
         let serve = move || {
             drop(engine::serve(engine, &messages));
@@ -100,7 +101,7 @@ impl Organs {
     pub(super) fn reconfigure(&self, settings: &Settings, then: engine::ReplyTo) {
         super::health::register(&self.health, &self.engine, self.uid, settings.health.timeout);
         self.api.set_defaults(sections::task_defaults(settings));
-        self.command(Command::Reconfigure(Box::new(sections::engine(settings))), then);
+        self.command(Command::Reconfigure(Box::new(sections::engine(settings, self.uid))), then);
     }
 
     /// Closes intake and lets tasks run for `patience`; `then` is called once nothing runs.

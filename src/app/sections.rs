@@ -3,12 +3,25 @@
 use std::time::Duration;
 
 use crate::config::Settings;
+use crate::engine::Occasion;
+use crate::task::{Bytes, Limits, OnInterrupt, QueueLimits, QueueName, Retry, Spec, Stop};
 use crate::{api, engine, store};
 
-pub(super) fn engine(settings: &Settings) -> engine::Settings {
+/// Where a hook finds programs.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The slots of a hook's queue are its own limit; whoever runs the daemon owns its hooks.
+pub(super) fn engine(settings: &Settings, uid: u32) -> engine::Settings {
+    let hooks = hooks(settings, uid);
+    let mut queues = settings.queues.clone();
+    if !hooks.on.is_empty() {
+        queues
+            .insert(QueueName::of_hooks(), QueueLimits { slots: Some(settings.hooks.slots), ..QueueLimits::default() });
+    }
     engine::Settings {
+        hooks,
         slots: settings.host.slots,
-        queues: settings.queues.clone(),
+        queues,
         max_tasks: settings.intake.max_tasks,
         min_free_bytes: settings.intake.min_free,
         max_interruptions: settings.tasks.interruptions,
@@ -21,6 +34,44 @@ pub(super) fn engine(settings: &Settings) -> engine::Settings {
             max_wait: settings.health.max_wait,
             runner_patience: settings.health.runner_away,
         },
+    }
+}
+
+fn hooks(settings: &Settings, uid: u32) -> engine::Hooks {
+    let said = &settings.hooks;
+    let commands = [
+        (Occasion::Failed, &said.failed, said.failed_queues.clone()),
+        (Occasion::Degraded, &said.degraded, None),
+        (Occasion::Started, &said.started, None),
+        (Occasion::Stopped, &said.stopped, None),
+    ];
+    let on = commands.into_iter().filter_map(|(occasion, argv, queues)| {
+        let spec = hook(settings, argv.as_ref()?);
+        Some((occasion, engine::Hook { spec, queues }))
+    });
+    engine::Hooks {
+        owner: uid,
+        max_waiting: said.max_waiting.into(),
+        watch_every: settings.health.watch_every,
+        on: on.collect(),
+    }
+}
+
+/// What a hook runs: in the root directory, with what a program needs to find its way and the daemon.
+fn hook(settings: &Settings, argv: &[String]) -> Spec {
+    let socket = Bytes::from(settings.paths.socket.clone().into_os_string());
+    Spec {
+        argv: argv.iter().map(|word| word.as_str().into()).collect(),
+        directory: "/".into(),
+        environment: vec![("PATH".into(), PATH.into()), ("TASKDAEMON_SOCKET".into(), socket)],
+        umask: 0o077,
+        timeout_ms: Some(u64::try_from(settings.hooks.timeout.as_millis()).unwrap_or(u64::MAX)),
+        stop: Stop { grace_ms: 1000, ..Stop::default() },
+        retry: Retry::default(),
+        on_interrupt: OnInterrupt::default(),
+        limits: Limits::default(),
+        nice: 0,
+        output_cap_bytes: 1 << 20,
     }
 }
 

@@ -142,6 +142,9 @@ pub enum Reason {
     /// The name of a queue is not one.
     #[error("is not the name of a queue")]
     QueueName(#[source] NameError),
+    /// The queue is the daemon's own.
+    #[error("is the daemon's own queue; set hooks.slots and hooks.max_waiting instead")]
+    Reserved,
     /// The value is of another kind.
     #[error("needs {wanted}, not {found}")]
     Wrong {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::error::{Fault, Reason, hint};
 use super::leaf::{Count, Leaf, Limit, Nice, Size, Span, wrong};
+use super::lists::{Command, Queues};
 use super::names::{AbsolutePath, GroupName, Loopback};
 use super::source::{Key, Position, Source, Sourced};
 use super::words::{Format, Interrupted, Level, LogTarget, RootTasks, Slots};
@@ -95,6 +96,7 @@ section! {
         retention: RetentionFragment,
         api: ApiFragment,
         health: HealthFragment,
+        hooks: HooksFragment,
         store: StoreFragment,
         security: SecurityFragment,
     }
@@ -209,6 +211,35 @@ section! {
         min_free_inodes: Maybe<Count<0, { u32::MAX }>>,
         max_wait: Maybe<Limit<Span<1000, CENTURY>>>,
         runner_away: Maybe<Span<0, { 24 * HOUR }>>,
+        watch_every: Maybe<Span<1000, { 24 * HOUR }>>,
+    }
+}
+
+section! {
+    /// What is run when something happens.
+    HooksFragment {
+        failed: FailedFragment,
+        degraded: HookFragment,
+        started: HookFragment,
+        stopped: HookFragment,
+        slots: Maybe<Count<1, 1024>>,
+        max_waiting: Maybe<Count<1, 1_000_000>>,
+        timeout: Maybe<Span<1000, { 24 * HOUR }>>,
+    }
+}
+
+section! {
+    /// One hook.
+    HookFragment {
+        command: Maybe<Limit<Command>>,
+    }
+}
+
+section! {
+    /// The hook on tasks that failed.
+    FailedFragment {
+        command: Maybe<Limit<Command>>,
+        queues: Maybe<Queues>,
     }
 }
 
@@ -237,7 +268,8 @@ impl Slot for QueuesFragment {
             reader.enter(&name.text);
             // A queue with a name that is none is read all the same, for the faults in it.
             let queue = QueueFragment::read(node, reader);
-            match name.text.parse() {
+            match name.text.parse::<QueueName>() {
+                Ok(queue) if queue.is_of_hooks() => reader.fault(Reason::Reserved, name.at),
                 Ok(name) => drop(queues.0.insert(name, queue)),
                 Err(cause) => reader.fault(Reason::QueueName(cause), name.at),
             }

@@ -31,7 +31,7 @@ pub(super) fn wrong(wanted: &str, found: &Value) -> Reason {
         Value::Integer(number) => format!("the number {number}"),
         Value::Float(number) => format!("the number {number}"),
         Value::Text(text) => format!("the text {:?}", shortened(text)),
-        Value::List => "a list".to_owned(),
+        Value::List(_) => "a list".to_owned(),
         Value::Mapping(_) => "a section".to_owned(),
     };
     Reason::Wrong { wanted: wanted.to_owned(), found }
@@ -117,7 +117,7 @@ impl<const LEAST: u64> Leaf for Size<LEAST> {
         let bytes = match value {
             Value::Integer(number) => u64::try_from(*number).map_err(|_| wrong(Self::WANTED, value))?,
             Value::Text(text) => parse_size(text).map_err(|cause| Reason::Unit { wanted: Self::WANTED, cause })?,
-            Value::Null | Value::Bool(_) | Value::Float(_) | Value::List | Value::Mapping(_) => {
+            Value::Null | Value::Bool(_) | Value::Float(_) | Value::List(_) | Value::Mapping(_) => {
                 return Err(wrong(Self::WANTED, value));
             }
         };
@@ -190,7 +190,7 @@ impl<T: Leaf> Leaf for Limit<T> {
             | Value::Integer(_)
             | Value::Float(_)
             | Value::Text(_)
-            | Value::List
+            | Value::List(_)
             | Value::Mapping(_) => T::read(value).map(|value| Self(Some(value))).map_err(or_none),
         }
     }

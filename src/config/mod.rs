@@ -12,6 +12,7 @@ mod error;
 mod file;
 mod leaf;
 mod ledger;
+mod lists;
 mod load;
 mod names;
 mod places;
@@ -29,7 +30,9 @@ mod yaml;
 pub use error::{ConfigError, Fault, Reason};
 pub use load::{Flags, load};
 pub use places::{Environment, Mode};
-pub use settings::{Api, Effect, Entry, Health, Host, Intake, Log, Paths, Retention, Security, Settings, Store, Tasks};
+pub use settings::{
+    Api, Effect, Entry, Health, Hooks, Host, Intake, Log, Paths, Retention, Security, Settings, Store, Tasks,
+};
 pub use source::{Key, Position, Source};
 pub use units::{UnitError, format_duration, format_size, parse_duration, parse_size};
 pub use words::{Format, Level, LogTarget, RootTasks};

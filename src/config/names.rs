@@ -73,7 +73,7 @@ impl Leaf for Loopback {
     fn read(value: &Value) -> Result<Self, Reason> {
         let found = match value {
             Value::Text(text) => text.parse::<SocketAddr>().ok(),
-            Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::List | Value::Mapping(_) => {
+            Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::List(_) | Value::Mapping(_) => {
                 None
             }
         };
@@ -96,7 +96,7 @@ impl Leaf for Signal {
         let found = match value {
             Value::Text(text) => text.parse().ok(),
             Value::Integer(number) => i32::try_from(*number).ok().and_then(Self::from_number),
-            Value::Null | Value::Bool(_) | Value::Float(_) | Value::List | Value::Mapping(_) => None,
+            Value::Null | Value::Bool(_) | Value::Float(_) | Value::List(_) | Value::Mapping(_) => None,
         };
         found.ok_or_else(|| wrong(Self::WANTED, value))
     }

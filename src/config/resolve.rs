@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use super::error::{Fault, Reason};
 use super::file::{
-    ApiFragment, Fragment, HealthFragment, HostFragment, IntakeFragment, LimitsFragment, LogFragment, PathsFragment,
-    QueueFragment, QueuesFragment, RetentionFragment, SecurityFragment, StoreFragment, TasksFragment,
+    ApiFragment, Fragment, HealthFragment, HooksFragment, HostFragment, IntakeFragment, LimitsFragment, LogFragment,
+    PathsFragment, QueueFragment, QueuesFragment, RetentionFragment, SecurityFragment, StoreFragment, TasksFragment,
 };
 use super::leaf::{Count, Limit, Nice, Size, Span};
 use super::ledger::Ledger;
+use super::lists::{Command, Queues};
 use super::names::{AbsolutePath, GroupName};
-use super::settings::{Api, Health, Host, Intake, Log, Paths, Retention, Security, Settings, Store, Tasks};
+use super::settings::{Api, Health, Hooks, Host, Intake, Log, Paths, Retention, Security, Settings, Store, Tasks};
 use super::source::{Source, Sourced};
 use super::words::{Format, Interrupted, Level, LogTarget, RootTasks, Slots};
 use crate::task::{BreakerLimits, Limits, OnInterrupt, QueueLimits, QueueName, Signal, Stop};
@@ -57,6 +58,7 @@ pub(super) fn resolve(
         retention: ledger.section("retention", |l| retention(l, fragment.retention)),
         api: ledger.section("api", |l| api(l, fragment.api)),
         health: ledger.section("health", |l| health(l, fragment.health, min_free)),
+        hooks: ledger.section("hooks", |l| hooks(l, fragment.hooks)),
         store: ledger.section("store", |l| store(l, fragment.store)),
         security: ledger.section("security", |l| security(l, fragment.security)),
         values: ledger.into_values(),
@@ -192,6 +194,26 @@ fn health(ledger: &mut Ledger<'_>, said: HealthFragment, closes_at: u64) -> Heal
         min_free_inodes: ledger.reload("min_free_inodes", said.min_free_inodes, Count(1000)).0.into(),
         max_wait: ledger.reload("max_wait", said.max_wait, Limit(Some(day))).0.map(|span| span.0),
         runner_away: ledger.reload("runner_away", said.runner_away, seconds(30)).0,
+        watch_every: ledger.reload("watch_every", said.watch_every, seconds(30)).0,
+    }
+}
+
+fn hooks(ledger: &mut Ledger<'_>, said: HooksFragment) -> Hooks {
+    let command = |ledger: &mut Ledger<'_>, said| {
+        ledger.reload("command", said, Limit::<Command>(None)).0.map(Command::into_argv)
+    };
+    let (failed, failed_queues) = ledger.section("failed", |ledger| {
+        (command(ledger, said.failed.command), ledger.reload("queues", said.failed.queues, Queues(None)).0)
+    });
+    Hooks {
+        failed,
+        failed_queues,
+        degraded: ledger.section("degraded", |ledger| command(ledger, said.degraded.command)),
+        started: ledger.section("started", |ledger| command(ledger, said.started.command)),
+        stopped: ledger.section("stopped", |ledger| command(ledger, said.stopped.command)),
+        slots: ledger.reload("slots", said.slots, Count(2)).0,
+        max_waiting: ledger.reload("max_waiting", said.max_waiting, Count(100)).0,
+        timeout: ledger.reload("timeout", said.timeout, seconds(60)).0,
     }
 }
 

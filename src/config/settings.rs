@@ -1,6 +1,6 @@
 //! The configuration as the daemon uses it: typed, validated, complete.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,6 +30,8 @@ pub struct Settings {
     pub api: Api,
     /// What counts as well, and who is told.
     pub health: Health,
+    /// What is run when something happens.
+    pub hooks: Hooks,
     /// The database.
     pub store: Store,
     /// What must be agreed to in words.
@@ -195,6 +197,29 @@ pub struct Health {
     pub max_wait: Option<Duration>,
     /// How long the runner may be away.
     pub runner_away: Duration,
+    /// How often the daemon looks by itself, where somebody is to be told.
+    pub watch_every: Duration,
+}
+
+/// Section `hooks`. A command is a program with its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hooks {
+    /// Run when a task has failed for good.
+    pub failed: Option<Vec<String>>,
+    /// In these queues alone; `None` is in all.
+    pub failed_queues: Option<BTreeSet<QueueName>>,
+    /// Run when health gets worse.
+    pub degraded: Option<Vec<String>>,
+    /// Run when the daemon has started.
+    pub started: Option<Vec<String>>,
+    /// Run when the daemon stops.
+    pub stopped: Option<Vec<String>>,
+    /// How many run at once, beside the slots of the host.
+    pub slots: u32,
+    /// How many may wait; more are left out.
+    pub max_waiting: u32,
+    /// How long each may take.
+    pub timeout: Duration,
 }
 
 /// Section `store`.

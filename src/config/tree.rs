@@ -17,7 +17,7 @@ pub(super) struct Stop;
 /// A list or mapping whose end has not come yet.
 #[derive(Debug)]
 enum Open {
-    List(Position),
+    List(Position, Vec<Node>),
     Mapping(OpenMapping),
 }
 
@@ -26,7 +26,7 @@ impl Open {
     fn name(&self) -> Option<String> {
         match self {
             Self::Mapping(OpenMapping { next: Next::Value(name), .. }) => Some(name.text.clone()),
-            Self::Mapping(_) | Self::List(_) => None,
+            Self::Mapping(_) | Self::List(..) => None,
         }
     }
 }
@@ -81,7 +81,7 @@ impl Tree {
             }
             Event::SequenceStart(_, tag) => {
                 self.check_tag(tag.as_ref(), at);
-                self.descend(Open::List(at), at)
+                self.descend(Open::List(at, Vec::new()), at)
             }
             Event::MappingStart(_, tag) => {
                 self.check_tag(tag.as_ref(), at);
@@ -112,7 +112,7 @@ impl Tree {
     fn insert(&mut self, node: Node) {
         match self.open.last_mut() {
             None => self.root = Some(node),
-            Some(Open::List(_)) => {}
+            Some(Open::List(_, items)) => items.push(node),
             Some(Open::Mapping(mapping)) => match std::mem::replace(&mut mapping.next, Next::Key) {
                 Next::Value(name) => mapping.entries.push((name, node)),
                 Next::Ignored => {}
@@ -142,7 +142,7 @@ impl Tree {
     fn close(&mut self) {
         match self.open.pop() {
             None => {}
-            Some(Open::List(at)) => self.insert(Node { value: Value::List, at }),
+            Some(Open::List(at, items)) => self.insert(Node { value: Value::List(items), at }),
             Some(Open::Mapping(OpenMapping { at, entries, .. })) => {
                 self.insert(Node { value: Value::Mapping(entries), at });
             }

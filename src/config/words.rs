@@ -40,7 +40,7 @@ macro_rules! choice {
                 let found = match value {
                     Value::Text(text) => Self::from_word(text),
                     Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_)
-                    | Value::List | Value::Mapping(_) => None,
+                    | Value::List(_) | Value::Mapping(_) => None,
                 };
                 found.ok_or_else(|| wrong(Self::WANTED, value))
             }

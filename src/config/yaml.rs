@@ -29,7 +29,7 @@ pub(super) enum Value {
     Integer(i64),
     Float(f64),
     Text(String),
-    List,
+    List(Vec<Node>),
     Mapping(Vec<(Name, Node)>),
 }
 

@@ -76,6 +76,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
             self.next_note(),
             self.retain_at,
             self.room_at,
+            self.next_look(),
         ];
         timers.into_iter().flatten().min()
     }
@@ -146,6 +147,8 @@ impl<S: Store, E: Executor> Engine<S, E> {
             return Err(error);
         }
         self.follow_clock(now)?;
+        self.look_at_health(now)?;
+        self.hook_stopped(now)?;
         self.plan(now, round.is_news)
     }
 

@@ -51,7 +51,7 @@ pub(super) struct Memory {
     pub(super) open: BTreeMap<AttemptKey, Open>,
     /// What was written ahead, by its task.
     pub(super) reserved: BTreeMap<TaskId, Reserved>,
-    /// Slots taken over all queues.
+    /// Slots taken over all queues but that of the hooks.
     pub(super) used: u32,
     pub(super) counts: BTreeMap<QueueName, Counts>,
     pub(super) schedules: BTreeMap<(u32, String), Schedule>,
@@ -101,7 +101,9 @@ impl Memory {
             let lane = self.lanes.get_mut(&open.queue);
             let limit = lane.as_ref().and_then(|lane| lane.queue.limits.slots);
             open.weight = scheduler::weight(open.slots, limit, host_slots);
-            self.used = self.used.saturating_add(open.weight);
+            if !open.queue.is_of_hooks() {
+                self.used = self.used.saturating_add(open.weight);
+            }
             if let Some(lane) = lane {
                 lane.used = lane.used.saturating_add(open.weight);
             }
@@ -109,7 +111,9 @@ impl Memory {
     }
 
     pub(super) fn claim(&mut self, key: AttemptKey, open: Open) {
-        self.used = self.used.saturating_add(open.weight);
+        if !open.queue.is_of_hooks() {
+            self.used = self.used.saturating_add(open.weight);
+        }
         if let Some(lane) = self.lanes.get_mut(&open.queue) {
             lane.used = lane.used.saturating_add(open.weight);
         }
@@ -118,7 +122,9 @@ impl Memory {
 
     pub(super) fn close(&mut self, key: AttemptKey) {
         let Some(open) = self.open.remove(&key) else { return };
-        self.used = self.used.saturating_sub(open.weight);
+        if !open.queue.is_of_hooks() {
+            self.used = self.used.saturating_sub(open.weight);
+        }
         if let Some(lane) = self.lanes.get_mut(&open.queue) {
             lane.used = lane.used.saturating_sub(open.weight);
         }

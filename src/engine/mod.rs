@@ -12,6 +12,7 @@ mod breaker;
 mod command;
 mod handle;
 mod health;
+mod hooks;
 mod link;
 mod memory;
 mod outbox;
@@ -40,6 +41,7 @@ use std::sync::Arc;
 pub use command::{Action, Caller, Command, Query, QueueChange, Selection};
 pub use handle::{Envelope, Handle, Message, ReplyTo};
 pub use health::{Part, Thresholds};
+pub use hooks::{Hook, Hooks, Occasion};
 pub use outbox::Feed;
 pub use pulse::Pulse;
 pub use reply::{Detail, Metrics, Refusal, Reply, RunnerState, Status};
@@ -53,6 +55,7 @@ pub use crate::store::{Counts, Error as StoreError, EventFilter, EventPage, Filt
 use crate::executor::{Executor, Report};
 use crate::store::{self, Store};
 use crate::task::{AttemptKey, Event, EventKind, QueueName, State, Task, Timestamp};
+use hooks::Watch;
 use link::Link;
 use memory::Memory;
 use outbox::Outbox;
@@ -99,6 +102,8 @@ pub struct Engine<S, E> {
     room_at: Option<Timestamp>,
     /// Events since the engine last rested.
     busy: usize,
+    /// What the hooks were and are still to be told.
+    watch: Watch,
     /// What was committed since the engine began.
     tally: Tally,
     /// When something was last committed.
@@ -147,6 +152,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
             retain_at: Some(now),
             room_at: None,
             busy: 0,
+            watch: Watch::new(now),
             tally: Tally::default(),
             committed_at: now,
             clock: now,
@@ -162,6 +168,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
         self.memory = Memory::load(&mut self.store, self.settings.slots)?;
         self.doubt_reserved(now)?;
         self.sync_queues(now)?;
+        self.hook_started(now)?;
         if self.dirty {
             self.store.commit()?;
         } else {

@@ -17,10 +17,10 @@ const CLAIMS_PER_BEAT: usize = 256;
 
 /// Bytes that have to be free for a task to start, where intake asks for as much: output must not take what the
 /// store gave up so that ends can be written down.
-const LEAST_FREE: u64 = 4 << 20;
+pub(super) const LEAST_FREE: u64 = 4 << 20;
 
 /// How often room is looked for while there is none: nobody tells when it comes.
-const LOOK_FOR_ROOM: Duration = Duration::from_secs(1);
+pub(super) const LOOK_FOR_ROOM: Duration = Duration::from_secs(1);
 
 impl<S: Store, E: Executor> Engine<S, E> {
     /// Claims what may start now, where there is a runner to start it. Where the beat takes up nothing but news,
@@ -28,6 +28,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
     pub(super) fn plan(&mut self, now: Timestamp, is_news: bool) -> store::Result<()> {
         self.room_at = None;
         let Link::Up(runner) = self.link.clone() else { return Ok(()) };
+        self.plan_hooks(now, &runner)?;
         let free = self.settings.slots.max(1).saturating_sub(self.memory.used);
         if self.stopping.is_some() || free == 0 {
             return Ok(());
@@ -54,7 +55,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
         let mut lanes = Vec::new();
         for (name, lane) in &self.memory.lanes {
             let gate = scheduler::gate(lane.queue.mode, &lane.queue.breaker, now);
-            if gate == Gate::Shut || self.memory.in_state(name, State::Queued) == 0 {
+            if gate == Gate::Shut || name.is_of_hooks() || self.memory.in_state(name, State::Queued) == 0 {
                 continue;
             }
             let heads = self.store.candidates(name, limit)?.into_iter();
@@ -64,7 +65,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
         Ok(Snapshot { slots: self.settings.slots, used: self.memory.used, lanes })
     }
 
-    fn claim(&mut self, now: Timestamp, runner: &Runner, id: TaskId, is_news: bool) -> store::Result<()> {
+    pub(super) fn claim(&mut self, now: Timestamp, runner: &Runner, id: TaskId, is_news: bool) -> store::Result<()> {
         let (Some(task), Some(spec)) = (self.store.task(id)?, self.store.spec(id)?) else { return Ok(()) };
         if task.state.after(Trigger::Claim).is_err() {
             return Ok(());

@@ -92,7 +92,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
         if lane.used.saturating_add(weight) > limit {
             return format!("queue {name} has {} of {limit} slots taken, and it takes {weight}", lane.used);
         }
-        if self.memory.used.saturating_add(weight) > self.settings.slots {
+        if !name.is_of_hooks() && self.memory.used.saturating_add(weight) > self.settings.slots {
             let (used, all) = (self.memory.used, self.settings.slots);
             return format!("{used} of the host's {all} slots are taken, and it takes {weight}");
         }

@@ -233,6 +233,9 @@ pub enum Refusal {
         /// Its limit.
         max: u64,
     },
+    /// The queue is the daemon's own.
+    #[error("queue {0} is the daemon's own, for what the configuration has it run; choose another")]
+    Reserved(QueueName),
     /// The queue is draining.
     #[error("queue {0} is draining; resume it with 'taskdaemon queue resume {0}'")]
     QueueDraining(QueueName),

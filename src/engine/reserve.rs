@@ -50,7 +50,8 @@ impl<S: Store, E: Executor> Engine<S, E> {
         let mut heads = Vec::new();
         for (name, lane) in &self.memory.lanes {
             let gate = scheduler::gate(lane.queue.mode, &lane.queue.breaker, now);
-            if gate == Gate::Open && self.memory.in_state(name, State::Queued) > 0 {
+            // Hooks have slots of their own, and are in no hurry.
+            if gate == Gate::Open && !name.is_of_hooks() && self.memory.in_state(name, State::Queued) > 0 {
                 let found = self.store.candidates(name, most)?.into_iter().enumerate();
                 heads.extend(found.map(|(place, head)| (Reverse(head.priority), place, head.id)));
             }

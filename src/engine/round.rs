@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::hooks::Watch;
 use super::link::Link;
 use super::outbox::Order;
 use super::{Engine, Message, Settings};
@@ -28,6 +29,7 @@ pub(super) struct Round {
     settings: Arc<Settings>,
     link: Link,
     retain_at: Option<Timestamp>,
+    watch: Watch,
 }
 
 impl<S: Store, E: Executor> Engine<S, E> {
@@ -57,6 +59,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
             settings: Arc::clone(&self.settings),
             link: self.link.clone(),
             retain_at: self.retain_at,
+            watch: self.watch.clone(),
         }
     }
 
@@ -94,6 +97,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
         self.settings = round.settings;
         self.link = round.link;
         self.retain_at = round.retain_at;
+        self.watch = round.watch;
         self.give_up(now, error, round.reports);
     }
 

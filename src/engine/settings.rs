@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Thresholds;
+use super::{Hooks, Thresholds};
 use crate::task::{QueueLimits, QueueName};
 
 /// What the engine holds to.
@@ -11,7 +11,7 @@ use crate::task::{QueueLimits, QueueName};
 pub struct Settings {
     /// Slots of the whole host.
     pub slots: u32,
-    /// The configured queues; `default` is always among them.
+    /// The configured queues; `default` is always among them, and that of the hooks where there are any.
     pub queues: BTreeMap<QueueName, QueueLimits>,
     /// Tasks that have not ended, at most; `None` is without limit.
     pub max_tasks: Option<u64>,
@@ -27,4 +27,6 @@ pub struct Settings {
     pub max_output_bytes: u64,
     /// From where on health is not good.
     pub health: Thresholds,
+    /// What is run when something happens.
+    pub hooks: Hooks,
 }

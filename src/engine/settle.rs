@@ -84,12 +84,13 @@ impl<S: Store, E: Executor> Engine<S, E> {
         self.memory.close(key);
         self.change(before, &after)?;
         self.judge(now, &before.queue, before.id, &outcome)?;
-        let kind = EventKind::Ended { attempt: key.attempt, outcome: Some(outcome), state, due, reason };
+        let kind = EventKind::Ended { attempt: key.attempt, outcome: Some(outcome.clone()), state, due, reason };
         self.tell(now, &after, kind)?;
         if !state.is_ended() {
             return Ok(());
         }
         self.retain_later(now);
+        self.hook_failed(now, &after, &outcome)?;
         self.conclude(now, after.id, state)
     }
 

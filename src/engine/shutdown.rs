@@ -5,12 +5,14 @@ use std::time::Duration;
 use super::{Caller, Engine, Refusal, Reply, ReplyTo};
 use crate::executor::Executor;
 use crate::store::Store;
-use crate::task::Timestamp;
+use crate::task::{TaskId, Timestamp};
 
 /// A shutdown under way.
 pub(super) struct Stopping {
     /// Until when running tasks may go on.
     pub(super) until: Timestamp,
+    /// What is run to tell of it, once it is written down.
+    pub(super) hook: Option<TaskId>,
     waiting: Vec<ReplyTo>,
 }
 
@@ -21,7 +23,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
             return reply(Err(Refusal::Forbidden("stop the daemon")));
         }
         let until = now + patience;
-        let stopping = self.stopping.get_or_insert_with(|| Stopping { until, waiting: Vec::new() });
+        let stopping = self.stopping.get_or_insert_with(|| Stopping { until, hook: None, waiting: Vec::new() });
         stopping.until = until;
         stopping.waiting.push(reply);
         self.executor.drain(patience);

@@ -96,10 +96,13 @@ impl<S: Store, E: Executor> Engine<S, E> {
         Ok(admissions)
     }
 
-    /// Whether the task could ever have its slots. One that was accepted before the limits were lowered takes all
+    /// Whether the task may be in its queue, and could ever have its slots. One that was accepted before the limits were lowered takes all
     /// that there are.
     pub(super) fn check_slots(&self, placement: &Placement) -> Result<(), Refusal> {
         let (asked, host) = (placement.slots, self.settings.slots);
+        if placement.queue.is_of_hooks() {
+            return Err(Refusal::Reserved(placement.queue.clone()));
+        }
         if asked > host {
             return Err(Refusal::TooManySlots { asked, most: host, queue: None });
         }

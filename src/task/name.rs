@@ -96,6 +96,23 @@ name!(
     Key, |text| plain_text("key", text)
 );
 
+/// The queue in which the daemon itself runs what it was told to run when something happens.
+const HOOKS: &str = "hooks";
+
+impl QueueName {
+    /// The queue of the daemon's own hooks.
+    #[must_use]
+    pub fn of_hooks() -> Self {
+        Self(Arc::from(HOOKS))
+    }
+
+    /// Whether it is that queue: nobody else submits to it, and its tasks take no slots of the host.
+    #[must_use]
+    pub fn is_of_hooks(&self) -> bool {
+        self.as_str() == HOOKS
+    }
+}
+
 impl Default for QueueName {
     fn default() -> Self {
         Self(Arc::from("default"))

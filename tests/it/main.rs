@@ -7,6 +7,7 @@ mod cli;
 mod crowd;
 mod disk;
 mod health;
+mod hooks;
 mod house_rules;
 mod layers;
 mod openmetrics;

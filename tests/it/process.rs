@@ -118,11 +118,11 @@ fn d9_a_bad_file_leaves_the_old_configuration_in_force_and_is_told_with_its_plac
 
 #[test]
 fn d9_a_daemon_does_not_start_on_a_bad_configuration() {
-    let daemon = Daemon::unstarted("hots:\n  slots: 1\n");
+    let daemon = Daemon::unstarted("hosts:\n  slots: 1\n");
     let output = daemon.run(&["start", "--foreground"]);
     assert_eq!(output.status.code(), Some(78));
     let words = String::from_utf8_lossy(&output.stderr);
-    assert!(words.contains("hots") && words.contains("host"), "the nearest key is named: {words}");
+    assert!(words.contains("did you mean host?"), "the nearest key is named: {words}");
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use taskdaemon::engine::{Action, Caller, Command, Filter, Page, Query, QueueChange, Selection, Settings, Thresholds};
+use taskdaemon::engine::{
+    Action, Caller, Command, Filter, Hook, Hooks, Occasion, Page, Query, QueueChange, Selection, Settings, Thresholds,
+};
 use taskdaemon::task::{
     BreakerLimits, Condition, Dependency, Limits, Missed, Mode, OnInterrupt, Overlap, Placement, QueueLimits,
     QueueName, Retry, Rule, Signal, Spec, Start, State, Stop, Submission, TaskId, Timestamp,
@@ -32,7 +34,12 @@ pub(crate) fn settings(rng: &mut Rng) -> Settings {
     if chance(rng, 20) {
         queues.retain(|(name, _)| *name != "narrow");
     }
+    let hooks = hooks(rng);
+    if !hooks.on.is_empty() {
+        queues.push(("hooks", QueueLimits { slots: Some(rng.u32(1..4)), ..QueueLimits::default() }));
+    }
     Settings {
+        hooks,
         slots: rng.u32(1..6),
         queues: queues.into_iter().map(|(name, limits)| (name.parse().unwrap(), limits)).collect(),
         max_tasks: chance(rng, 20).then(|| rng.u64(10..100)),
@@ -43,6 +50,25 @@ pub(crate) fn settings(rng: &mut Rng) -> Settings {
         max_output_bytes: u64::MAX,
         health: Thresholds::default(),
     }
+}
+
+/// What is run when something happens, on half of the days.
+fn hooks(rng: &mut Rng) -> Hooks {
+    let mut hooks = Hooks {
+        owner: 0,
+        max_waiting: rng.u64(1..8),
+        watch_every: Duration::from_secs(rng.u64(600..7200)),
+        ..Hooks::default()
+    };
+    if rng.bool() {
+        for occasion in [Occasion::Failed, Occasion::Degraded, Occasion::Started, Occasion::Stopped] {
+            if chance(rng, 70) {
+                let queues = chance(rng, 30).then(|| [queue(rng)].into());
+                hooks.on.insert(occasion, Hook { spec: spec(rng), queues });
+            }
+        }
+    }
+    hooks
 }
 
 fn spec(rng: &mut Rng) -> Spec {

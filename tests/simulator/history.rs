@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use taskdaemon::store::{Counts, Store};
 use taskdaemon::task::{
-    AttemptKey, Condition, Dependency, Event, EventKind, Key, OnInterrupt, Outcome, QueueName, Spec, State, Submission,
-    Task, TaskId,
+    AttemptKey, Condition, Dependency, Event, EventKind, Key, Label, OnInterrupt, Outcome, QueueName, Spec, State,
+    Submission, Task, TaskId,
 };
 
 use crate::daemon::Daemon;
@@ -94,6 +94,9 @@ impl History {
             self.passing.insert(id);
             return;
         };
+        if event.queue.is_of_hooks() {
+            self.check_hook(&task, &spec);
+        }
         let asked = task.label.as_ref().and_then(|label| submitted.get(label.as_str()));
         let mut past = Past {
             owner: event.owner.unwrap(),
@@ -117,6 +120,19 @@ impl History {
             }
         }
         self.tasks.insert(id, past);
+    }
+
+    /// A hook on a failure tells of a task that has failed by then, and that is no hook itself.
+    fn check_hook(&self, hook: &Task, spec: &Spec) {
+        let fact = |wanted: &str| {
+            let found = spec.environment.iter().find(|(name, _)| name.to_string() == wanted);
+            found.map(|(_, value)| value.to_string())
+        };
+        assert_eq!(fact("TASKDAEMON_EVENT").as_deref(), hook.label.as_ref().map(Label::as_str));
+        let Some(about) = fact("TASKDAEMON_EVENT_TASK") else { return };
+        let past = &self.tasks[&TaskId(about.parse().unwrap())];
+        assert_eq!(fact("TASKDAEMON_EVENT_STATE").as_deref(), Some(past.state.as_str()), "{past:?}");
+        assert!(!past.queue.is_of_hooks() && past.state != State::Succeeded, "{past:?}");
     }
 
     fn ended(&mut self, ended: TaskId, state: State) {
