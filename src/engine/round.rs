@@ -109,11 +109,13 @@ impl<S: Store, E: Executor> Engine<S, E> {
         if self.dirty || self.next_note().is_some_and(|at| at <= now) {
             self.write_notes()?;
         }
+        if self.dirty || self.left {
+            self.reserve(now)?;
+        }
         if !self.dirty {
             self.store.rollback();
             return Ok(());
         }
-        self.reserve(now)?;
         let scheduled = self.memory.total(|state| state == State::Scheduled);
         self.memory.next_due = if scheduled > 0 { self.store.next_due()? } else { None };
         self.store.commit()

@@ -116,6 +116,12 @@ impl Daemon {
         }
     }
 
+    /// Has it leave as it does for its successor: what runs goes on.
+    pub(crate) fn leave(&mut self, now: Timestamp) {
+        self.mail.lock().unwrap().push(Message::Leave);
+        assert!(self.beat(now));
+    }
+
     /// Whether the last beat left its transaction open.
     pub(crate) fn is_writing(&self) -> bool {
         self.faults.writing.load(Ordering::Relaxed)

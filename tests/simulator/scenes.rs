@@ -178,6 +178,13 @@ fn what_must_not_run_twice_is_claimed_in_its_turn() {
 }
 
 #[test]
+fn a_daemon_that_leaves_reserves_nothing() {
+    let mut scene = Scene::new(3, OnInterrupt::Retry);
+    scene.daemon.leave(scene.now);
+    assert_eq!(scene.daemon.look(|store| store.open_attempts().unwrap()).len(), 1);
+}
+
+#[test]
 fn what_is_only_reserved_is_not_shown() {
     let mut scene = Scene::new(3, OnInterrupt::Retry);
     assert_eq!(scene.daemon.look(|store| store.attempts(TaskId(2)).unwrap()).len(), 1);
