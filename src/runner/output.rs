@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::sys::events::Events;
 use crate::sys::fd;
 
 /// Moved at a time: a pipe's usual size, so that one loud task cannot keep the others waiting.
@@ -28,7 +29,7 @@ impl Output {
 
     /// Moves one chunk; false where nothing more is there. Past the cap, or once the file refused (a full
     /// disk), it goes to `null` and is counted: what is kept is the output's beginning, without holes.
-    pub(super) fn pump(&mut self, null: BorrowedFd<'_>) -> bool {
+    pub(super) fn pump(&mut self, null: BorrowedFd<'_>, events: &Events) -> bool {
         let Some((pipe, file)) = &self.open else { return false };
         let keeps = self.room > 0;
         let (to, limit) = if keeps { (file.as_fd(), CHUNK.min(self.room)) } else { (null, CHUNK) };
@@ -42,17 +43,23 @@ impl Output {
                 return false;
             }
             Err(_) if keeps => self.room = 0,
-            // The end; a closed pipe leaves the events by itself.
-            Ok(0) | Err(_) => self.open = None,
+            Ok(0) | Err(_) => self.close(events),
         }
         self.open.is_some()
     }
 
     /// Takes what is in the pipe after the end, and closes it: who else holds the other end is a stranger.
-    pub(super) fn finish(&mut self, null: BorrowedFd<'_>) {
+    pub(super) fn finish(&mut self, null: BorrowedFd<'_>, events: &Events) {
         let last = self.kept + self.dropped + DRAIN_BYTES;
-        while self.kept + self.dropped < last && self.pump(null) {}
-        self.open = None;
+        while self.kept + self.dropped < last && self.pump(null, events) {}
+        self.close(events);
+    }
+
+    /// A program that is on its way into execve(2) holds a copy of the pipe, and would make it an event on and on.
+    fn close(&mut self, events: &Events) {
+        if let Some((pipe, _)) = self.open.take() {
+            events.remove(pipe);
+        }
     }
 }
 
@@ -66,9 +73,11 @@ mod tests {
     fn pumped(cap: u64, file: File, bytes: &[u8]) -> Output {
         let null = fd::null().unwrap();
         let (reader, writer) = fd::pipe().unwrap();
+        let events = Events::new().unwrap();
+        events.add(&reader, 1).unwrap();
         let mut output = Output::new(reader, file.into(), cap);
         File::from(writer.try_clone().unwrap()).write_all(bytes).unwrap();
-        output.finish(null.as_fd());
+        output.finish(null.as_fd(), &events);
         drop(writer);
         output
     }

@@ -36,7 +36,7 @@ impl Runner {
     }
 
     fn finish(&mut self, mut attempt: Attempt, now: Instant) {
-        attempt.output.finish(self.null.as_fd());
+        attempt.output.finish(self.null.as_fd(), &self.events);
         self.strangers.extend(attempt.strays.drain().map(|pid| (pid, now)));
         if let Some(ended) = attempt.report() {
             self.keep(ended);

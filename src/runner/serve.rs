@@ -152,7 +152,7 @@ impl Runner {
     /// Moves some output; the rest follows when the loop comes round again.
     fn pump(&mut self, serial: Serial) {
         if let Some(attempt) = self.attempts.get_mut(&serial) {
-            attempt.output.pump(self.null.as_fd());
+            attempt.output.pump(self.null.as_fd(), &self.events);
         }
     }
 }

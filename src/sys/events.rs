@@ -45,7 +45,7 @@ impl Events {
         Ok(Self(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?))
     }
 
-    /// Watches `fd` for something to read, until it is closed.
+    /// Watches `fd` for something to read, until it is closed together with all copies of it, or removed.
     ///
     /// # Errors
     /// Where memory or this user's watches run out.
@@ -58,6 +58,13 @@ impl Events {
         // Fails for a descriptor alone that was not added: a change needs no memory.
         let changed = self.0.modify(fd, &mut interest.event(token));
         debug_assert!(changed.is_ok(), "{changed:?}");
+    }
+
+    /// Watches `fd`, which was added before, no longer. Closing it alone leaves it watched as long as there is a
+    /// copy, such as that of a child until its execve(2): epoll(7), "Questions and answers", 6.
+    pub fn remove(&self, fd: impl AsFd) {
+        let removed = self.0.delete(fd);
+        debug_assert!(removed.is_ok(), "{removed:?}");
     }
 
     /// Waits for events, at most until `deadline`; returns their tokens.
@@ -100,6 +107,20 @@ mod tests {
         assert!(events.wait(Some(now)).unwrap().is_empty());
         events.change(&reader, 8, Interest::Both);
         assert_eq!(events.wait(None).unwrap(), [8]);
+    }
+
+    #[test]
+    fn what_is_removed_is_not_told_though_a_copy_of_it_lives() {
+        let (reader, writer) = fd::pipe().unwrap();
+        let copy = reader.try_clone().unwrap();
+        let events = Events::new().unwrap();
+        events.add(&reader, 7).unwrap();
+        drop(writer);
+        assert_eq!(events.wait(None).unwrap(), [7]);
+        events.remove(&reader);
+        drop(reader);
+        assert!(events.wait(Some(Instant::now())).unwrap().is_empty());
+        drop(copy);
     }
 
     #[test]
