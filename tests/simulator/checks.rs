@@ -70,6 +70,10 @@ impl Day {
             assert_eq!(key.attempt, past.attempts + u32::from(begun), "attempt {key} runs");
             assert!(open.contains(&key), "attempt {key} runs and is not claimed");
         }
+        for key in self.daemon.runner.stopping() {
+            let past = &self.history.tasks[&key.task];
+            assert!(past.cancelling, "attempt {key} is stopped, and nobody wants that: {past:?}");
+        }
         let (running, reserved): (BTreeSet<_>, BTreeSet<_>) =
             open.iter().partition(|key| self.history.tasks[&key.task].state == State::Running);
         let tasks = self.history.tasks.iter().filter(|(_, past)| past.state == State::Running);

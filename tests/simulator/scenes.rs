@@ -132,6 +132,7 @@ fn what_was_begun_before_a_failed_commit_is_not_started_again() {
     scene.wait(Duration::from_secs(1));
     assert_eq!((scene.task(1).state, scene.task(2).state), (State::Succeeded, State::Running));
     assert_eq!(scene.daemon.runner.starts(), [key(1), key(2)]);
+    assert_eq!(scene.daemon.runner.stopping(), []);
 }
 
 #[test]
