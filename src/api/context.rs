@@ -11,6 +11,7 @@ use super::examine::Examiner;
 use super::growth::Growth;
 use super::{Hub, Settings};
 use crate::daemon::health::Registry;
+use crate::daemon::program::Program;
 use crate::engine::{Caller, Command, Handle, Reply};
 use crate::task::{Bytes, Timestamp};
 use crate::wire::api::{ReloadDocument, TaskDefaults, UpgradeDocument};
@@ -56,6 +57,8 @@ pub struct Upgrade {
 pub struct About {
     /// Its version.
     pub version: String,
+    /// Its program.
+    pub program: Program,
     /// The socket that it answers on.
     pub socket: Bytes,
     /// When it started.

@@ -2,11 +2,12 @@
 
 use super::context::{About, now};
 use crate::daemon::health::Report;
+use crate::daemon::program::OnDisk;
 use crate::engine::{Counts, Detail, EventPage, Filter, Line, Listing, RunnerState, Status};
 use crate::task::Queue;
 use crate::wire::api::{
-    CheckDocument, EventDocument, EventsPage, HealthDocument, QueueDocument, QueuesPage, RunnerDocument, SlotsDocument,
-    StatusDocument, TaskDetail, TaskFilter, TaskSummary, TasksPage,
+    CheckDocument, EventDocument, EventsPage, HealthDocument, ProgramDocument, QueueDocument, QueuesPage,
+    RunnerDocument, SlotsDocument, StatusDocument, TaskDetail, TaskFilter, TaskSummary, TasksPage,
 };
 
 pub(super) fn filter(filter: TaskFilter) -> Filter {
@@ -58,6 +59,11 @@ pub(super) fn health(report: &Report) -> HealthDocument {
 pub(super) fn status(status: Status, about: &About) -> StatusDocument {
     StatusDocument {
         version: about.version.clone(),
+        program: match about.program.on_disk() {
+            OnDisk::Current => ProgramDocument::Current,
+            OnDisk::Replaced => ProgramDocument::Replaced,
+            OnDisk::Removed => ProgramDocument::Removed,
+        },
         pid: std::process::id(),
         socket: about.socket.clone(),
         started_at: about.started_at.into(),

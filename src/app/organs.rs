@@ -14,6 +14,7 @@ use crate::api::{self, Door, Hub, Services, Serving};
 use crate::config::Settings;
 use crate::daemon::health::Registry;
 use crate::daemon::lifecycle::Hooks;
+use crate::daemon::program::Program;
 use crate::engine::{self, Caller, Command, Engine, Handle, Query};
 use crate::executor::{Launcher, Outputs, RunnerLink};
 use crate::store::{SqliteStore, Store};
@@ -85,6 +86,7 @@ impl Organs {
             upgrade: upgrades.service(),
             about: api::About {
                 version: VERSION.to_owned(),
+                program: Program::of_this_process(upgrades.program.path.clone()).map_err(Error::Program)?,
                 socket: Bytes::from(hold.entrance.path.clone().into_os_string()),
                 started_at: hold.started_at,
                 uid: given.uid,

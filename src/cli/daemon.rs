@@ -4,6 +4,8 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::args::{Start, Status, Stop};
 use super::exit::{self, Code};
 use super::failure::{self, Failure};
@@ -11,6 +13,7 @@ use super::human;
 use super::session::Session;
 use super::status::Report;
 use crate::app;
+use crate::config::Settings;
 use crate::daemon::{self, Stopped};
 
 /// What the daemon's own deadline is given on top before it is killed.
@@ -22,6 +25,18 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Is the daemon, until it is told to stop; or starts it in the background.
 pub(super) fn start(session: &mut Session<'_>, options: &Start) -> anyhow::Result<ExitCode> {
+    match started(session, options)? {
+        Some(pid) if session.output.is_json() => {
+            session.output.document(&serde_json::json!({ "result": "started", "pid": pid }))?;
+        }
+        Some(pid) => session.output.line(format_args!("started: process {pid} is ready"))?,
+        None => {}
+    }
+    Ok(Code::Success.into())
+}
+
+/// The process of the daemon that was started; `None` where this was it.
+pub(super) fn started(session: &mut Session<'_>, options: &Start) -> anyhow::Result<Option<i32>> {
     let place = session.place();
     let flags = place.absolute_flags().map_err(Failure::Directory)?;
     let describe = |error: &app::Error| failure::told(error);
@@ -34,16 +49,12 @@ pub(super) fn start(session: &mut Session<'_>, options: &Start) -> anyhow::Resul
     if let Some(expected) = &options.trial {
         let proof = app::trial(&start, expected)?;
         session.output.line(proof)?;
-        return Ok(Code::Success.into());
+        return Ok(None);
     }
     match app::daemon(start)? {
-        app::Outcome::Started { pid } if session.output.is_json() => {
-            session.output.document(&serde_json::json!({ "result": "started", "pid": pid }))?;
-        }
-        app::Outcome::Started { pid } => session.output.line(format_args!("started: process {pid} is ready"))?,
-        app::Outcome::Ended => {}
+        app::Outcome::Started { pid } => Ok(Some(pid)),
+        app::Outcome::Ended => Ok(None),
     }
-    Ok(Code::Success.into())
 }
 
 /// Is the daemon's second process, until the daemon has no more use for it.
@@ -79,27 +90,30 @@ pub(super) fn status(session: &mut Session<'_>, options: &Status) -> anyhow::Res
 
 /// Stops the daemon.
 pub(super) fn stop(session: &mut Session<'_>, options: &Stop) -> anyhow::Result<ExitCode> {
-    let settings = session.place().settings()?;
-    let grace = options.grace.unwrap_or(settings.host.shutdown_timeout + MARGIN);
-    let stopped = daemon::stop(&settings.paths.runtime_directory, grace)?;
+    let (stopped, said) = ended(&session.place().settings()?, options)?;
     if session.output.is_json() {
-        let (result, pid) = match stopped {
-            Stopped::NotRunning => ("not-running", None),
-            Stopped::StaleCleaned => ("stale-cleaned", None),
-            Stopped::Terminated { pid } => ("terminated", Some(pid)),
-            Stopped::Killed { pid } => ("killed", Some(pid)),
-        };
-        session.output.document(&serde_json::json!({ "result": result, "pid": pid }))?;
-        return Ok(Code::Success.into());
+        session.output.document(&stopped)?;
+    } else {
+        session.output.line(said)?;
     }
-    let said = match stopped {
-        Stopped::NotRunning => "not running: there was nothing to stop".to_owned(),
-        Stopped::StaleCleaned => "stale cleaned: it was dead already, what it left was removed".to_owned(),
-        Stopped::Terminated { pid } => format!("terminated: process {pid} has ended"),
-        Stopped::Killed { pid } => format!("killed: process {pid} did not end within {}", human::span(grace)),
-    };
-    session.output.line(said)?;
     Ok(Code::Success.into())
+}
+
+/// Which of the four happened, for programs and for people.
+pub(super) fn ended(settings: &Settings, options: &Stop) -> anyhow::Result<(Value, String)> {
+    let grace = options.grace.unwrap_or(settings.host.shutdown_timeout + MARGIN);
+    let (result, pid, said) = match daemon::stop(&settings.paths.runtime_directory, grace)? {
+        Stopped::NotRunning => ("not-running", None, "not running: there was nothing to stop".to_owned()),
+        Stopped::StaleCleaned => {
+            ("stale-cleaned", None, "stale cleaned: it was dead already, what it left was removed".to_owned())
+        }
+        Stopped::Terminated { pid } => ("terminated", Some(pid), format!("terminated: process {pid} has ended")),
+        Stopped::Killed { pid } => {
+            let said = format!("killed: process {pid} did not end within {}", human::span(grace));
+            ("killed", Some(pid), said)
+        }
+    };
+    Ok((serde_json::json!({ "result": result, "pid": pid }), said))
 }
 
 /// Has the daemon read its configuration anew.

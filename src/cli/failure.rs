@@ -14,6 +14,7 @@ use crate::client::ClientError;
 use crate::config::ConfigError;
 use crate::daemon::StopError;
 use crate::daemon::process::{Reason, StartError};
+use crate::daemon::unit::Unit;
 use crate::wire::api::Problem;
 
 /// What goes wrong on this side.
@@ -61,6 +62,17 @@ pub(super) enum Failure {
     /// A task was removed while it was waited for.
     #[error("task {0} was removed before its end could be told")]
     Removed(crate::task::TaskId),
+    /// A daemon that is somebody else's to restart.
+    #[error(
+        "process {pid} is run by systemd; restart it so: systemctl {}restart {}",
+        if unit.user { "--user " } else { "" }, unit.name
+    )]
+    Unit {
+        /// The daemon.
+        pid: i32,
+        /// Its unit.
+        unit: Unit,
+    },
     /// No such queue.
     #[error("there is no queue {0}")]
     NoQueue(crate::task::QueueName),
@@ -148,7 +160,7 @@ fn of_problem(problem: &Problem) -> Code {
 fn of_own(failure: &Failure) -> Code {
     match failure {
         Failure::Read { source, .. } | Failure::Write { source, .. } | Failure::Directory(source) => of_io(source),
-        Failure::Time { .. } | Failure::Usage(_) => Code::Usage,
+        Failure::Time { .. } | Failure::Usage(_) | Failure::Unit { .. } => Code::Usage,
         Failure::Deadline { .. } => Code::Deadline,
         Failure::Removed(_) | Failure::NoQueue(_) => Code::NoInput,
         Failure::NotReady(_) | Failure::UpgradeLost => Code::Unavailable,
@@ -220,6 +232,7 @@ fn of_failure(failure: &Failure) -> Option<&'static str> {
         | Failure::Time { .. }
         | Failure::Usage(_)
         | Failure::Upgrade(_)
+        | Failure::Unit { .. }
         | Failure::Removed(_) => None,
     }
 }

@@ -29,6 +29,7 @@ mod progress;
 mod queue;
 mod quote;
 mod request;
+mod restart;
 mod schedule;
 mod session;
 mod show;
@@ -99,6 +100,7 @@ fn dispatch(session: &mut Session<'_>, verb: &Verb) -> anyhow::Result<ExitCode> 
         Verb::Status(options) => daemon::status(session, options),
         Verb::Health => health::run(session),
         Verb::Stop(options) => daemon::stop(session, options),
+        Verb::Restart(options) => restart::run(session, options),
         Verb::Reload => daemon::reload(session),
         Verb::Upgrade(options) => upgrade::run(session, options),
         Verb::Config(options) => config::run(session, options),

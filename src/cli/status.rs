@@ -9,9 +9,10 @@ use super::exit;
 use super::human;
 use super::session::Session;
 use crate::client::Client;
+use crate::daemon::program::{OnDisk, Program};
 use crate::daemon::{self, Status};
 use crate::task::Bytes;
-use crate::wire::api::{RunnerDocument, StatusDocument};
+use crate::wire::api::{ProgramDocument, RunnerDocument, StatusDocument};
 
 /// What was found.
 pub(super) enum Report {
@@ -28,6 +29,8 @@ struct Document<'a> {
     exit_code: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     pid: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    program: Option<ProgramDocument>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     #[serde(flatten)]
@@ -87,13 +90,19 @@ impl Report {
     pub(super) fn tell(&self, session: &mut Session<'_>) -> anyhow::Result<()> {
         if session.output.is_json() {
             let document = match self {
-                Self::Answers(daemon) => {
-                    Document { state: self.word(), exit_code: 0, pid: None, reason: None, daemon: Some(daemon) }
-                }
+                Self::Answers(daemon) => Document {
+                    state: self.word(),
+                    exit_code: 0,
+                    pid: None,
+                    program: None,
+                    reason: None,
+                    daemon: Some(daemon),
+                },
                 Self::Silent(status) => Document {
                     state: self.word(),
                     exit_code: self.number(),
                     pid: pid(status),
+                    program: on_disk(status),
                     reason: Some(sentence(status)),
                     daemon: None,
                 },
@@ -102,7 +111,10 @@ impl Report {
         }
         let text = match self {
             Self::Answers(daemon) => running(daemon, &Session::clock()),
-            Self::Silent(status) => sentence(status),
+            Self::Silent(status) => match on_disk(status).and_then(program) {
+                Some(said) => format!("{}\n{said}", sentence(status)),
+                None => sentence(status),
+            },
         };
         Ok(session.output.line(text)?)
     }
@@ -129,10 +141,32 @@ fn sentence(status: &Status) -> String {
     }
 }
 
+/// What stands on disk in the place of the program of a process that lives, where the kernel tells us.
+fn on_disk(status: &Status) -> Option<ProgramDocument> {
+    let found = Program::of_process(status.record()?.pid).ok()?;
+    Some(match found.on_disk() {
+        OnDisk::Current => ProgramDocument::Current,
+        OnDisk::Replaced => ProgramDocument::Replaced,
+        OnDisk::Removed => ProgramDocument::Removed,
+    })
+}
+
+/// What stands on disk, where that is not what runs.
+fn program(found: ProgramDocument) -> Option<&'static str> {
+    match found {
+        ProgramDocument::Current => None,
+        ProgramDocument::Replaced => Some("another one is on disk: `taskdaemon upgrade` takes it up"),
+        ProgramDocument::Removed => Some("its file was removed"),
+    }
+}
+
 /// What the daemon says of itself.
 fn running(daemon: &StatusDocument, clock: &Clock) -> String {
     let mut lines = Lines::default();
     lines.add("Daemon", format!("running, process {}, version {}", daemon.pid, daemon.version));
+    if let Some(said) = program(daemon.program) {
+        lines.add("Program", said);
+    }
     lines.add("Since", human::moment(daemon.started_at.0, clock.now, &clock.zone));
     lines.add("Socket", Bytes::to_string(&daemon.socket));
     lines.add("Health", &daemon.health);
@@ -173,6 +207,7 @@ mod tests {
     fn document() -> StatusDocument {
         StatusDocument {
             version: "1.2.3".to_owned(),
+            program: ProgramDocument::Replaced,
             pid: 77,
             socket: "/run/taskdaemon/control.sock".into(),
             started_at: Timestamp(0).into(),
@@ -194,6 +229,7 @@ mod tests {
         let clock = Clock { now: Timestamp(60_000_000), zone: TimeZone::UTC };
         let expected = "\
 Daemon:         running, process 77, version 1.2.3
+Program:        another one is on disk: `taskdaemon upgrade` takes it up
 Since:          1970-01-01 00:00:00 (1m ago)
 Socket:         /run/taskdaemon/control.sock
 Health:         degraded

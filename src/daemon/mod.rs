@@ -3,7 +3,8 @@
 //! [`process`] puts it into the background, [`Lock`] makes it the only one, [`inspect()`] and [`stop()`] see and end
 //! it from another process, [`signals`] turns signals into values, [`lifecycle`] says what may follow what,
 //! [`service`] speaks to the service manager, [`directory`] keeps others out, [`log`] writes down, [`health`] tells
-//! how well it is, [`port`] listens on one, [`upgrade`] becomes another program.
+//! how well it is, [`port`] listens on one, [`upgrade`] becomes another program, [`program`] tells whether there is one,
+//! [`unit`] who runs it.
 //!
 //! ```
 //! use std::time::Duration;
@@ -35,6 +36,7 @@ pub mod log;
 mod pidfile;
 pub mod port;
 pub mod process;
+pub mod program;
 mod readiness;
 mod record;
 pub mod service;
@@ -43,6 +45,7 @@ pub mod socket;
 mod stop;
 #[cfg(test)]
 mod tests;
+pub mod unit;
 pub mod upgrade;
 mod wait;
 

@@ -283,3 +283,69 @@ fn s9_what_cannot_be_logged_to_is_refused_in_words() {
         assert!(!output.status.success() && words.contains("it is a symbolic link"), "{words}");
     }
 }
+
+#[test]
+fn d5_restart_is_stop_and_start_and_fails_loudly() {
+    let daemon = Daemon::unstarted("");
+    let restart = || {
+        let said: serde_json::Value = serde_json::from_str(&daemon.ok(&["restart", "--json"])).unwrap();
+        (said["stopped"]["result"].as_str().unwrap().to_owned(), i32::try_from(said["pid"].as_i64().unwrap()).unwrap())
+    };
+    let (stopped, first) = restart();
+    assert_eq!(stopped, "not-running", "what does not run is started");
+    let (stopped, second) = restart();
+    assert_eq!(stopped, "terminated");
+    assert_ne!(first, second);
+    assert_eq!(daemon.get("/v1/status")["pid"], second);
+    kill(second, 9);
+    gone(second);
+    let (stopped, third) = restart();
+    assert_eq!(stopped, "stale-cleaned");
+
+    daemon.configure("hots: 1\n");
+    assert_eq!(daemon.run(&["restart"]).status.code(), Some(78));
+    assert_eq!(daemon.get("/v1/status")["pid"], third, "a bad configuration costs nobody the daemon");
+
+    daemon.configure("");
+    let taken = daemon.path("elsewhere");
+    let _listener = UnixListener::bind(&taken).unwrap();
+    let output = daemon.run(&["restart", "--socket", taken.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("terminated"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("listens at"), "{output:?}");
+}
+
+#[test]
+fn d11_a_new_program_on_disk_is_shown_by_status() {
+    let mut daemon = Daemon::unstarted("");
+    daemon.use_own_binary();
+    daemon.start_in_background();
+    let program =
+        || serde_json::from_str::<serde_json::Value>(&daemon.ok(&["status", "--json"])).unwrap()["program"].clone();
+    assert_eq!(program(), "current");
+    let new = daemon.path("new");
+    assert!(Command::new("cp").arg(daemon.binary()).arg(&new).status().unwrap().success());
+    fs::rename(new, daemon.binary()).unwrap();
+    assert_eq!(program(), "replaced");
+    assert!(daemon.ok(&["status"]).contains("another one is on disk"));
+    daemon.ok(&["upgrade"]);
+    eventually("it runs what is on disk", || (program() == "current").then_some(()));
+    daemon.ok(&["stop"]);
+}
+
+#[test]
+fn d10_a_daemon_in_the_background_stays_there_through_an_upgrade() {
+    let daemon = Daemon::unstarted("");
+    let mut start = Command::new(env!("CARGO_BIN_EXE_taskdaemon"));
+    daemon.point(start.args(["start", "--json", "--config", "config.yml"]));
+    let said = start.env_remove("TASKDAEMON_CONFIG").output().unwrap();
+    let said: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap();
+    let pid = i32::try_from(said["pid"].as_i64().unwrap()).unwrap();
+    daemon.ok(&["upgrade"]);
+    assert_eq!(daemon.get("/v1/status")["pid"], pid, "the configuration that was named by a relative path is found");
+    assert!(daemon.log().contains("upgraded"), "the log goes on: {}", daemon.log());
+    fs::rename(daemon.path("log"), daemon.path("log.1")).unwrap();
+    kill(pid, 1);
+    eventually("and is opened again on HUP", || daemon.path("log").exists().then_some(()));
+    daemon.ok(&["stop"]);
+}

@@ -135,14 +135,24 @@ impl Daemon {
         self.child = Some(command.spawn().expect("the daemon starts"));
     }
 
-    /// Gives the test's directory to a user, who can then run the daemon, and puts the program where all users
-    /// reach it.
-    pub(crate) fn hand_over(&mut self, uid: u32, gid: u32) {
+    /// Runs a copy of the program, which the test may replace.
+    pub(crate) fn use_own_binary(&mut self) {
         let copy = self.path("taskdaemon");
         // Not by this process: what another test's thread forks meanwhile would hold it open, and it could not run.
         let copied = Command::new("cp").arg(&self.binary).arg(&copy).status();
         assert!(copied.expect("cp runs").success(), "the program is copied");
         self.binary = copy;
+    }
+
+    /// The program that runs.
+    pub(crate) fn binary(&self) -> &Path {
+        &self.binary
+    }
+
+    /// Gives the test's directory to a user, who can then run the daemon, and puts the program where all users
+    /// reach it.
+    pub(crate) fn hand_over(&mut self, uid: u32, gid: u32) {
+        self.use_own_binary();
         std::os::unix::fs::chown(self.directory.path(), Some(uid), Some(gid)).expect("the directory changes hands");
         fs::set_permissions(self.directory.path(), fs::Permissions::from_mode(0o755)).expect("others may pass");
     }

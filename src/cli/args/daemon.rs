@@ -48,6 +48,15 @@ Nothing new starts, running tasks may go on until the configured grace is over, 
 count as interrupted. Queued tasks stay. If the daemon itself is still there after --grace it is killed; \
 it says which of these happened. That none runs is a success.";
 
+pub(super) const RESTART_EXAMPLES: &str = "\
+Examples:
+  taskdaemon restart
+  systemctl restart taskdaemon           where systemd runs it
+
+As `taskdaemon stop`, then `taskdaemon start`: running tasks end. `taskdaemon upgrade` takes a new program up \
+and keeps them. A configuration with a fault is told first, and the daemon runs on. The exit status is 0 only \
+if the new daemon is ready. A daemon that systemd runs is left to it.";
+
 pub(super) const RELOAD_EXAMPLES: &str = "\
 Examples:
   taskdaemon reload
@@ -111,6 +120,17 @@ pub(crate) struct Stop {
     /// Kill the daemon if it is still there after this long; unless given, 5 s more than its shutdown timeout
     #[arg(short, long, value_name = "SECONDS", value_parser = parse::duration)]
     pub(crate) grace: Option<Duration>,
+}
+
+// How long to be patient with the old one, and with the new one.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Restart {
+    /// Kill the daemon if it is still there after this long; unless given, 5 s more than its shutdown timeout
+    #[arg(short, long, value_name = "SECONDS", value_parser = parse::duration)]
+    pub(crate) grace: Option<Duration>,
+    /// Give up if the new one is not ready after this long
+    #[arg(short, long, value_name = "SECONDS", value_parser = parse::duration, default_value = "90")]
+    pub(crate) timeout: Duration,
 }
 
 // What to do with the configuration.

@@ -20,7 +20,7 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
-pub(super) use daemon::{Config, ConfigVerb, Start, Status, Stop, Upgrade};
+pub(super) use daemon::{Config, ConfigVerb, Restart, Start, Status, Stop, Upgrade};
 pub(super) use events::Events;
 pub(super) use generate::{Completions, Man};
 pub(super) use globals::{Color, Globals};
@@ -160,6 +160,9 @@ pub(super) enum Verb {
     /// Stop the daemon and return once it is gone
     #[command(after_help = daemon::STOP_EXAMPLES)]
     Stop(Stop),
+    /// Stop the daemon and start it again in the background
+    #[command(after_help = daemon::RESTART_EXAMPLES)]
+    Restart(Restart),
     /// Make the daemon read its configuration again
     #[command(after_help = daemon::RELOAD_EXAMPLES)]
     Reload,

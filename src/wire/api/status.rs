@@ -13,6 +13,9 @@ use crate::task::{Bytes, State};
 pub struct StatusDocument {
     /// The daemon's version.
     pub version: String,
+    /// What stands on disk in the place of the program that runs.
+    #[serde(default)]
+    pub program: ProgramDocument,
     /// Its process.
     pub pid: u32,
     /// The socket that it answers on.
@@ -41,6 +44,19 @@ pub struct StatusDocument {
     pub output_bytes: u64,
     /// The newest event.
     pub last_event: i64,
+}
+
+/// What stands where the daemon's program was started from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProgramDocument {
+    /// What runs.
+    #[default]
+    Current,
+    /// Another one: an upgrade or a restart takes it up.
+    Replaced,
+    /// Nothing.
+    Removed,
 }
 
 /// The host's slots.

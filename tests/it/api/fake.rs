@@ -11,6 +11,7 @@ use taskdaemon::api::{
 };
 use taskdaemon::client::Client;
 use taskdaemon::daemon::health::{Finding, Registry};
+use taskdaemon::daemon::program::Program;
 use taskdaemon::engine::{Caller, Command, Handle, Message, Part, Query, Refusal, Reply, RunnerState, Status};
 use taskdaemon::task::{Event, EventKind, QueueName, State, TaskId, Timestamp};
 use taskdaemon::wire::api::{TaskDefaults, UpgradeDocument};
@@ -61,6 +62,7 @@ impl Api {
             },
             about: About {
                 version: "1.2.3".to_owned(),
+                program: Program::of_this_process(std::env::current_exe().unwrap()).unwrap(),
                 socket: self.socket().into_os_string().into(),
                 started_at: Timestamp(0),
                 uid: nix::unistd::geteuid().as_raw(),
