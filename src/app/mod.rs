@@ -161,6 +161,7 @@ impl Begun {
             let _patience = Extension::begin(&manager, START_PATIENCE);
             Organs::start(&settings, given, &hold, &inbox, &upgrades)?
         };
+        upgrades.replace_runner(organs.runner());
         let reloader = Reloader { environment, flags, log: log.handle() };
         Control::new(inbox, reloader, settings, upgrades, hold, (life, manager)).live(organs, given, ready)
     }
@@ -194,11 +195,19 @@ pub fn trial(options: &Options, expects: &str) -> Result<String, Error> {
 /// # Errors
 /// [`Error`] where the socket is not one, or the runner cannot do its work.
 pub fn runner() -> Result<(), Error> {
+    let table = match crate::daemon::upgrade::inherited()? {
+        Some(table) => table,
+        None => first_table()?,
+    };
+    memory::forget_code().map_err(Error::Memory)?;
+    Ok(crate::runner::serve(table)?)
+}
+
+fn first_table() -> Result<crate::runner::Table, Error> {
     let listener = fd::take_standard_input().map_err(Error::Descriptors)?;
     nix::sys::socket::getsockname::<nix::sys::socket::UnixAddr>(std::os::fd::AsRawFd::as_raw_fd(&listener.as_fd()))
         .map_err(|source| Error::NoListener(source.into()))?;
-    memory::forget_code().map_err(Error::Memory)?;
-    Ok(crate::runner::serve(listener, nix::unistd::geteuid().as_raw())?)
+    crate::runner::Table::new(listener, nix::unistd::geteuid().as_raw()).map_err(Error::OpenFiles)
 }
 
 /// Tasks run as whoever runs the daemon: as root only where the configuration says so in words.

@@ -16,7 +16,7 @@ use crate::daemon::health::Registry;
 use crate::daemon::lifecycle::Hooks;
 use crate::daemon::program::Program;
 use crate::engine::{self, Caller, Command, Engine, Handle, Query};
-use crate::executor::{Launcher, Outputs, RunnerLink};
+use crate::executor::{Launcher, Outputs, Replacer, RunnerLink};
 use crate::store::{SqliteStore, Store};
 use crate::sys::fd::OpenFiles;
 use crate::task::Bytes;
@@ -33,6 +33,7 @@ pub(super) struct Organs {
     api: Serving,
     health: Registry,
     stir: Stir,
+    runner: Replacer,
     uid: u32,
 }
 
@@ -58,6 +59,7 @@ impl Organs {
         let (handle, messages) = Handle::new();
         let executor =
             link(settings, store.identity(), hold.open_files, upgrades.program.path.clone(), handle.clone())?;
+        let runner = executor.replacer();
         let hub = Hub::new();
         let (feed, stir) = (hub.clone(), inbox.stir());
         let stirred = stir.clone();
@@ -96,7 +98,12 @@ impl Organs {
         let listeners = hold.entrance.listeners.try_clone().map_err(Error::Descriptors)?;
         let api = api::spawn(listeners, sections::api(settings, given.group), services)
             .map_err(|source| Error::Thread { what: "clients", source })?;
-        Ok(Self { engine: handle, thread, api, health, stir, uid: given.uid })
+        Ok(Self { engine: handle, thread, api, health, stir, runner, uid: given.uid })
+    }
+
+    /// The way to another program for the runner.
+    pub(super) fn runner(&self) -> &Replacer {
+        &self.runner
     }
 
     /// Takes new settings into force; `then` is told what the engine says.

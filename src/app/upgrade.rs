@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -12,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::error::chain;
 use super::inbox::{Notice, Notifier};
@@ -21,11 +22,12 @@ use super::{Error, Hold, Options, VERSION};
 use crate::api::{self, UpgradeFailure, UpgradeTo};
 use crate::config::{self, Environment, Mode, Settings};
 use crate::daemon::upgrade::{Candidate, FORM, OLDEST_FORM, UpgradeError, inherited};
+use crate::executor::Replacer;
 use crate::store;
 use crate::sys::fd::OpenFiles;
 use crate::sys::inherit::Inheritable;
 use crate::task::{Bytes, Timestamp};
-use crate::wire::api::{UpgradeDocument, UpgradeState};
+use crate::wire::api::{RunnerUpgradeDocument, UpgradeDocument, UpgradeState};
 
 /// How long a trial may take: it loads the configuration, no more.
 const TRIAL: Duration = Duration::from_secs(10);
@@ -211,9 +213,32 @@ impl Upgrades {
         let document = left.map_or_else(UpgradeDocument::default, |left| {
             info!(from = left.version, to = VERSION, "upgraded");
             let (from, to) = (left.version.clone(), Some(VERSION.to_owned()));
-            UpgradeDocument { number: left.number, state: UpgradeState::Done, from, to, reason: None, runner: None }
+            let state = UpgradeState::ReplacingRunner;
+            UpgradeDocument { number: left.number, state, from, to, reason: None, runner: None }
         });
         Self { program, mode, notifier, document: Arc::new(Mutex::new(document)), waiting: None }
+    }
+
+    /// Has the runner follow, where this program has just taken over.
+    pub(super) fn replace_runner(&self, runner: &Replacer) {
+        if self.document().state != UpgradeState::ReplacingRunner {
+            return;
+        }
+        let document = Arc::clone(&self.document);
+        let then = Box::new(move |result: Result<String, String>| {
+            match &result {
+                Ok(version) => info!(version, "the runner is upgraded too"),
+                Err(reason) => warn!(reason, "the runner stays what it was"),
+            }
+            let mut document = document.lock().unwrap_or_else(PoisonError::into_inner);
+            document.state = UpgradeState::Done;
+            document.runner = Some(RunnerUpgradeDocument { version: result.clone().ok(), reason: result.err() });
+        });
+        // This very file: by its path there may be another one by now.
+        match File::open("/proc/self/exe") {
+            Ok(program) => runner.replace(program.into(), then),
+            Err(error) => then(Err(format!("open this program's own file: {error}"))),
+        }
     }
 
     /// The way of clients to it.

@@ -148,6 +148,17 @@ pub enum UpgradeError {
     },
 }
 
+impl UpgradeError {
+    /// The whole of it in one line, with its cause.
+    #[must_use]
+    pub fn in_full(&self) -> String {
+        match std::error::Error::source(self) {
+            Some(cause) => format!("{self}: {cause}"),
+            None => self.to_string(),
+        }
+    }
+}
+
 /// What is handed over.
 #[derive(Serialize, Deserialize)]
 struct Record<F> {

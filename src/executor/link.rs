@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use super::replace::{Replaced, Replacement, Step};
 use super::{Cause, ConnectError, End, Executor, ExitStatus, Leftover, Outputs, Report, Sink, Start, translate};
 use crate::sys::{clock, memfd};
 use crate::task::{AttemptKey, Cost, Signal, Stop, TaskId, Timestamp};
@@ -64,6 +65,7 @@ struct State {
     links: u64,
     adopted: u64,
     outbox: Outbox,
+    replacement: Replacement,
     closing: bool,
     /// Whether the runner was told to leave: its end is no reason to look for another.
     leaving: bool,
@@ -72,6 +74,34 @@ struct State {
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does what the order to become another program asks for next.
+    fn replace(&self, next: impl FnOnce(&mut Replacement) -> Step) {
+        let step = next(&mut self.state().replacement);
+        self.follow(step);
+    }
+
+    fn follow(&self, step: Step) {
+        match step {
+            Step::Nothing => {}
+            Step::Tell(then, result) => then(result),
+            Step::Send(order, program) => match Packet::new(&[order], vec![program]) {
+                Ok(packet) => self.push(&mut self.state(), packet),
+                Err(error) => {
+                    let step = self.state().replacement.kept(chain(&error));
+                    self.follow(step);
+                }
+            },
+        }
+    }
+
+    fn push(&self, state: &mut State, packet: Packet) {
+        let quiet = state.outbox.is_empty();
+        state.outbox.push(packet);
+        if quiet && !state.flush() {
+            self.rouse();
+        }
     }
 
     fn rouse(&self) {
@@ -133,11 +163,13 @@ impl RunnerLink {
         if !state.passes() {
             return;
         }
-        let quiet = state.outbox.is_empty();
-        state.outbox.push(packet);
-        if quiet && !state.flush() {
-            self.shared.rouse();
-        }
+        self.shared.push(&mut state, packet);
+    }
+
+    /// The way to another program for the runner.
+    #[must_use]
+    pub fn replacer(&self) -> Replacer {
+        Replacer(Arc::clone(&self.shared))
     }
 
     fn tell(&mut self, message: ToRunner) {
@@ -242,6 +274,18 @@ impl Drop for RunnerLink {
     }
 }
 
+/// Has the runner become another program. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Replacer(Arc<Shared>);
+
+impl Replacer {
+    /// Has the runner, once it is linked, become `program`, which must be the one that this process runs: that is how it
+    /// is known to understand what the runner hands over.
+    pub fn replace(&self, program: OwnedFd, then: Replaced) {
+        self.0.replace(|replacement| replacement.want(program, then));
+    }
+}
+
 /// The thread that links and listens.
 struct Listener {
     shared: Arc<Shared>,
@@ -270,6 +314,7 @@ impl Listener {
                 state.unlink();
                 state.links != before
             };
+            self.shared.replace(Replacement::lost);
             match over {
                 Over::Closing => return,
                 Over::Lost(reason) => (self.sink)(Report::Lost { reason }),
@@ -362,11 +407,20 @@ impl Listener {
                 state.socket = Some(Arc::clone(socket));
                 state.links += 1;
                 drop(state);
+                self.shared.replace(|replacement| replacement.linked(welcome.version));
                 translate::linked(welcome).into_iter().for_each(&*self.sink);
                 return Ok(());
             }
             FromRunner::Refused { version, instance } => {
                 return Err(format!("the runner speaks version {version} and runs tasks of daemon {instance:?}"));
+            }
+            FromRunner::Program { version, table } => {
+                self.shared.replace(|replacement| replacement.introduced(version, table));
+                return Ok(());
+            }
+            FromRunner::Kept { reason } => {
+                self.shared.replace(|replacement| replacement.kept(reason));
+                return Ok(());
             }
             FromRunner::Started(running) => translate::started(running),
             FromRunner::Ended(ended) => translate::ended(ended),

@@ -3,7 +3,8 @@
 //! [`Executor`] takes orders and returns at once; what becomes of them arrives as [`Report`]s.
 //! The real one is a link to the runner process; the fake one serves the simulator.
 //!
-//! [`RunnerLink`] finds or starts the runner by a [`Launcher`] and keeps what attempts write in [`Outputs`].
+//! [`RunnerLink`] finds or starts the runner by a [`Launcher`] and keeps what attempts write in [`Outputs`]; a
+//! [`Replacer`] has it become another program.
 //!
 //! It must not know queues, policies or the store.
 
@@ -11,13 +12,15 @@ pub mod fake;
 mod launch;
 mod link;
 mod outputs;
+mod replace;
 #[cfg(test)]
 mod tests;
 mod translate;
 
 pub use launch::{ConnectError, Launcher};
-pub use link::{Connect, RunnerLink};
+pub use link::{Connect, Replacer, RunnerLink};
 pub use outputs::{OutputError, Outputs};
+pub use replace::Replaced;
 
 use std::fs::File;
 use std::time::Duration;

@@ -11,7 +11,7 @@ use super::*;
 use crate::sys::socket;
 use crate::task::{Bytes, Limits, OnInterrupt, Retry, Spec};
 use crate::wire::runner::packet::{self, MAX_PACKET_BYTES, Packet, Received};
-use crate::wire::runner::{FromRunner, ToRunner, Welcome};
+use crate::wire::runner::{FromRunner, ToRunner, VERSION, Welcome};
 
 fn start(task: i64) -> Start {
     let spec = Spec {
@@ -85,7 +85,7 @@ fn thousands_of_orders_wait_for_a_runner_that_does_not_read() {
     let (sink, reports) = sink();
     let connect = Box::new(Given([here].into()));
     let mut link = RunnerLink::new("i", Outputs::new(state.path()), connect, sink).unwrap();
-    assert!(matches!(hear(&there).as_slice(), [ToRunner::Hello { version: 1, .. }]));
+    assert!(matches!(hear(&there).as_slice(), [ToRunner::Hello { version: VERSION, .. }]));
     say(&there, welcome());
     assert!(matches!(reports.recv().unwrap(), Report::Linked { .. }));
     link.adopt();

@@ -3,34 +3,38 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
-use super::output::Output;
-use crate::sys::clock;
+use serde::{Deserialize, Serialize};
+
+use crate::sys::clock::{self, moment};
 use crate::sys::process::Collected;
+use crate::sys::pump::Pump;
 use crate::wire::runner::{Cause, End, Ended, Running, Spawn, Usage};
 
 /// An attempt's number in this process; also its token among the events. Never given twice.
 pub(super) type Serial = u64;
 
 /// How far the end of an attempt has been pressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Stage {
     /// Not at all.
     Running,
     /// Asked by `signal`.
-    Stopping { signal: i32, kill_at: Instant },
-    /// Killed; what even that does not end by then is given up.
-    Killed { give_up_at: Instant },
+    Stopping { signal: i32 },
+    /// Killed.
+    Killed,
 }
 
 /// One attempt.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Attempt {
     pub(super) running: Running,
-    pub(super) output: Output,
+    pub(super) output: Pump,
     pub(super) stop_signal: i32,
     pub(super) grace_ms: u64,
-    timeout_at: Option<Instant>,
     pub(super) stage: Stage,
+    /// When the next step is due: the timeout, the kill, or the giving up of what even that did not end.
+    #[serde(with = "moment::maybe")]
+    pub(super) due_at: Option<Instant>,
     pub(super) cause: Cause,
     /// The main process's end, and when that was; what it left may still run.
     pub(super) end: Option<(End, i64)>,
@@ -43,14 +47,14 @@ pub(super) struct Attempt {
 
 impl Attempt {
     /// One that has just started.
-    pub(super) fn new(spawn: &Spawn, running: Running, output: Output) -> Self {
+    pub(super) fn new(spawn: &Spawn, running: Running, output: Pump) -> Self {
         Self {
             running,
             output,
             stop_signal: spawn.stop_signal,
             grace_ms: spawn.grace_ms,
-            timeout_at: spawn.timeout_ms.map(|ms| clock::after(Instant::now(), ms)),
             stage: Stage::Running,
+            due_at: spawn.timeout_ms.map(|ms| clock::after(Instant::now(), ms)),
             cause: Cause::Itself,
             end: None,
             usage: Usage::default(),
@@ -80,16 +84,12 @@ impl Attempt {
 
     /// When its stage asks for the next step.
     pub(super) fn due(&self) -> Option<Instant> {
-        match self.stage {
-            Stage::Running => self.timeout_at.filter(|_| self.end.is_none()),
-            Stage::Stopping { kill_at, .. } => Some(kill_at),
-            Stage::Killed { give_up_at } => Some(give_up_at),
-        }
+        self.due_at.filter(|_| self.stage != Stage::Running || self.end.is_none())
     }
 
     /// Whether its main process has ended, and nothing is left of it but what hangs in the kernel.
     pub(super) fn is_over(&self, now: Instant) -> bool {
-        let given_up = matches!(self.stage, Stage::Killed { give_up_at } if give_up_at <= now);
+        let given_up = self.stage == Stage::Killed && self.due_at.is_some_and(|at| at <= now);
         self.end.is_some() && (given_up || self.strays.is_empty())
     }
 

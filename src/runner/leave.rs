@@ -34,15 +34,15 @@ impl Leaving {
 impl Runner {
     /// Whether all is said and done.
     pub(super) fn may_leave(&mut self, now: Instant) -> bool {
-        if !self.attempts.is_empty() || self.sweeping.is_some() {
+        if !self.table.attempts.is_empty() || self.sweeping.is_some() {
             return false;
         }
         match &mut self.leaving {
             Leaving::No => false,
-            Leaving::Asked => self.ended.is_empty(),
+            Leaving::Asked => self.table.ended.is_empty(),
             Leaving::Terminated { by } => {
                 let by = *by.get_or_insert(now + LAST_WORDS);
-                self.ended.is_empty() || self.link.is_none() || by <= now
+                self.table.ended.is_empty() || self.link.is_none() || by <= now
             }
         }
     }
@@ -57,12 +57,12 @@ impl Runner {
                 self.drain();
             }
             // A second one will not wait.
-            (Some(_), Leaving::Terminated { .. }) => self.attempts.values_mut().for_each(Attempt::kill),
+            (Some(_), Leaving::Terminated { .. }) => self.table.attempts.values_mut().for_each(Attempt::kill),
         }
     }
 
     /// Stops everything that runs.
     pub(super) fn drain(&mut self) {
-        self.attempts.values_mut().for_each(|attempt| attempt.stop_its_way(Cause::Drained));
+        self.table.attempts.values_mut().for_each(|attempt| attempt.stop_its_way(Cause::Drained));
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::leave::Leaving;
 use super::serve::{LINK, LISTENER, Runner};
 use crate::sys::events::Interest;
+use crate::sys::inherit::Inheritable;
 use crate::sys::{clock, signal, socket};
 use crate::wire::runner::channel::Channel;
 use crate::wire::runner::packet::Received;
@@ -21,24 +22,45 @@ pub(super) struct Link {
     pub(super) peer: socket::Peer,
     /// Until when the next daemon waits for one that has not said who it is.
     pub(super) silent_until: Option<Instant>,
+    /// What both speak, once it has said so.
+    pub(super) version: u16,
+}
+
+impl Link {
+    /// Whether something could not be said yet.
+    pub(super) fn waits(&self) -> bool {
+        self.channel.waits()
+    }
+
+    /// What the next program needs of it; a daemon that has not said who it is connects again.
+    pub(super) fn into_parts(self) -> Option<(Inheritable, u16)> {
+        self.silent_until.is_none().then(|| (self.channel.into_socket().into(), self.version))
+    }
 }
 
 impl Runner {
     /// Takes the next daemon. The others wait in the socket's queue.
     pub(super) fn accept(&mut self) {
-        let Ok(socket) = socket::accept(&self.listener) else { return };
+        if let Ok(socket) = socket::accept(&self.table.listener) {
+            self.take_link(socket, None);
+        }
+    }
+
+    /// Listens to a daemon, with which a `version` is agreed on or not yet.
+    pub(super) fn take_link(&mut self, socket: OwnedFd, version: Option<u16>) {
         let Ok(peer) = socket::peer(&socket) else { return };
-        if ![0, self.daemon_uid].contains(&peer.uid) || self.events.add(&socket, LINK).is_err() {
+        if ![0, self.table.daemon_uid].contains(&peer.uid) || self.events.add(&socket, LINK).is_err() {
             return;
         }
-        let silent_until = Some(Instant::now() + SILENCE);
-        self.link = Some(Link { channel: Channel::new(socket), peer, silent_until });
-        self.events.change(&self.listener, LISTENER, Interest::Nothing);
+        let silent_until = version.is_none().then(|| Instant::now() + SILENCE);
+        let version = version.unwrap_or_default();
+        self.link = Some(Link { channel: Channel::new(socket), peer, silent_until, version });
+        self.events.change(&self.table.listener, LISTENER, Interest::Nothing);
     }
 
     pub(super) fn hang_up(&mut self) {
         self.link = None;
-        self.events.change(&self.listener, LISTENER, Interest::Reading);
+        self.events.change(&self.table.listener, LISTENER, Interest::Reading);
     }
 
     /// Reads one packet. An event for the next one follows at once, after those of others.
@@ -77,15 +99,16 @@ impl Runner {
             }
             ToRunner::Acknowledge(keys) => {
                 for key in keys {
-                    self.ended.remove(&key);
+                    self.table.ended.remove(&key);
                 }
             }
             ToRunner::Sweep(sweep) => self.sweep(sweep),
-            ToRunner::Drain { patience_ms } => self.drain_at = Some(clock::after(Instant::now(), patience_ms)),
+            ToRunner::Drain { patience_ms } => self.table.drain_at = Some(clock::after(Instant::now(), patience_ms)),
             ToRunner::Leave => match self.leaving {
                 Leaving::No | Leaving::Asked => self.leaving = Leaving::Asked,
                 Leaving::Terminated { .. } => {}
             },
+            ToRunner::Upgrade => self.upgrade(descriptors.pop()),
         }
         true
     }
@@ -93,26 +116,29 @@ impl Runner {
     fn greet(&mut self, version: u16, instance: String) -> bool {
         if let Some(link) = &mut self.link {
             link.silent_until = None;
+            link.version = version.min(VERSION);
         }
-        let foreign = instance != self.instance && !(self.attempts.is_empty() && self.ended.is_empty());
+        let foreign =
+            instance != self.table.instance && !(self.table.attempts.is_empty() && self.table.ended.is_empty());
         if version < OLDEST || foreign {
-            self.say(FromRunner::Refused { version: VERSION, instance: self.instance.clone() });
+            self.say(FromRunner::Refused { version: VERSION, instance: self.table.instance.clone() });
             self.tell();
             return false;
         }
-        self.instance = instance;
-        self.drain_at = None;
+        self.table.instance = instance;
+        self.table.drain_at = None;
         if self.leaving == Leaving::Asked {
             self.leaving = Leaving::No;
         }
         self.say(FromRunner::Welcome(Welcome {
             version: version.min(VERSION),
-            runner: self.identity.clone(),
+            runner: self.table.identity.clone(),
             pid: i32::try_from(std::process::id()).unwrap_or_default(),
             boot: self.boot.clone(),
-            running: self.attempts.values().map(|attempt| attempt.running).collect(),
-            ended: self.ended.values().cloned().collect(),
+            running: self.table.attempts.values().map(|attempt| attempt.running).collect(),
+            ended: self.table.ended.values().cloned().collect(),
         }));
+        self.introduce();
         true
     }
 

@@ -1,8 +1,9 @@
 //! The runner: the parent of every task, in a process of its own.
 //!
 //! [`serve()`] is all that others see. Inside, `serve` is the loop, `link` speaks with the
-//! daemon, `attempt` is what runs, `spawn` starts, `output` moves what tasks write, `reap` collects ends,
-//! `strays` finds what detached, `stop` ends what runs, `sweep` ends what a dead runner left, `leave` ends the runner.
+//! daemon, `attempt` is what runs, `spawn` starts, `reap` collects ends,
+//! `strays` finds what detached, `stop` ends what runs, `sweep` ends what a dead runner left, `leave` ends the runner, `handover`
+//! makes another program of it.
 //!
 //! The rules:
 //! - Whatever runs goes on when the daemon goes away, and its end is kept until a daemon acknowledges it.
@@ -24,9 +25,9 @@
 //! It must not know queues, retries, the store, the configuration or who submitted what.
 
 mod attempt;
+mod handover;
 mod leave;
 mod link;
-mod output;
 mod reap;
 mod serve;
 mod spawn;
@@ -35,7 +36,8 @@ mod strays;
 mod sweep;
 
 use std::io;
-use std::os::fd::OwnedFd;
+
+pub use handover::Table;
 
 use crate::sys::{fd, process, signal};
 
@@ -61,15 +63,14 @@ pub enum Error {
     Panicked,
 }
 
-/// Serves daemons that connect to `listener`, a listening [`SOCK_SEQPACKET`](crate::sys::socket) socket, until
-/// told to leave or ended by SIGTERM. Only root and `daemon_uid` may connect.
+/// Serves daemons that connect to the socket of `table`, until told to leave or ended by SIGTERM.
 ///
 /// Changes the whole process: signals, descriptors and orphans. Call it first, in a process that does
 /// nothing else and has no other threads.
 ///
 /// # Errors
 /// Where the kernel lacks something that the runner needs; named in the error.
-pub fn serve(listener: OwnedFd, daemon_uid: u32) -> Result<(), Error> {
+pub fn serve(table: Table) -> Result<(), Error> {
     let prepare = |step| move |source| Error::Prepare { step, source };
     signal::ignore_none();
     // Also before the thread starts, so that a signal to the process waits for its descriptor.
@@ -78,10 +79,9 @@ pub fn serve(listener: OwnedFd, daemon_uid: u32) -> Result<(), Error> {
     fd::close_all_on_exec().map_err(prepare("keep descriptors from tasks"))?;
     process::adopt_orphans().map_err(prepare("become the parent of orphans"))?;
     process::set_name(c"taskdaemon-run").map_err(prepare("name the process"))?;
-    let open_files = fd::raise_open_files().map_err(prepare("raise the limit on open files"))?;
     // Tasks are started from a thread that is not the first one, and orphans are given to the first: so
     // the first one's list of children holds orphans alone, and "are there any" is one short read.
-    let run = move || serve::Runner::new(listener, daemon_uid, open_files).and_then(serve::Runner::run);
+    let run = move || serve::Runner::new(table).and_then(serve::Runner::run);
     let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(run).map_err(prepare("start a thread"))?;
     thread.join().unwrap_or(Err(Error::Panicked))
 }

@@ -16,7 +16,7 @@ impl Runner {
     pub(super) fn reap(&mut self) {
         while let Ok(Some(child)) = process::collect() {
             self.strangers.remove(&child.pid);
-            if let Some(attempt) = self.attempts.values_mut().find(|attempt| attempt.owns(child.pid)) {
+            if let Some(attempt) = self.table.attempts.values_mut().find(|attempt| attempt.owns(child.pid)) {
                 attempt.collect(&child);
             }
         }
@@ -27,9 +27,9 @@ impl Runner {
     pub(super) fn settle(&mut self, now: Instant) {
         let unclear = self.find_strays(now);
         self.look_again_at = unclear.then(|| now + LOOK_AGAIN);
-        self.attempts.values_mut().for_each(|attempt| attempt.press(now));
+        self.table.attempts.values_mut().for_each(|attempt| attempt.press(now));
         // An orphan that cannot be told yet may be any one's.
-        let over = self.attempts.extract_if(|_, attempt| !unclear && attempt.is_over(now));
+        let over = self.table.attempts.extract_if(|_, attempt| !unclear && attempt.is_over(now));
         for (_, attempt) in over.collect::<Vec<_>>() {
             self.finish(attempt, now);
         }
@@ -45,7 +45,7 @@ impl Runner {
 
     /// Keeps an end until it is acknowledged, and tells it.
     pub(super) fn keep(&mut self, ended: Ended) {
-        self.ended.insert(ended.key, ended.clone());
+        self.table.ended.insert(ended.key, ended.clone());
         self.say(FromRunner::Ended(ended));
     }
 }

@@ -5,10 +5,10 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::attempt::Attempt;
 use super::leave::Leaving;
-use super::output::Output;
 use super::serve::Runner;
 use crate::sys::process::{Limit, StartError, Step};
 use crate::sys::program::Program;
+use crate::sys::pump::Pump;
 use crate::sys::{clock, fd};
 use crate::wire::runner::mark::Mark;
 use crate::wire::runner::{End, Ended, FromRunner, Limits, Running, Spawn};
@@ -18,7 +18,7 @@ impl Runner {
     pub(super) fn spawn(&mut self, spawn: &Spawn, descriptors: Vec<OwnedFd>) {
         // While it leaves it starts nothing: whoever runs next will be asked again.
         let leaves = matches!(self.leaving, Leaving::Terminated { .. });
-        if leaves || self.attempt(spawn.key).is_some() || self.ended.contains_key(&spawn.key) {
+        if leaves || self.attempt(spawn.key).is_some() || self.table.ended.contains_key(&spawn.key) {
             return;
         }
         let started_at_us = clock::now_us();
@@ -35,10 +35,10 @@ impl Runner {
             return Err(exhausted(io::Error::from_raw_os_error(libc::EBADF)));
         };
         let (pipe, writer) = fd::pipe().map_err(exhausted)?;
-        self.events.add(&pipe, self.next_serial).map_err(exhausted)?;
+        self.events.add(&pipe, self.table.next_serial).map_err(exhausted)?;
         let program = Program {
             arguments: &spawn.arguments,
-            environment: &Mark { instance: self.instance.clone(), key: spawn.key }.put_on(&spawn.environment),
+            environment: &Mark { instance: self.table.instance.clone(), key: spawn.key }.put_on(&spawn.environment),
             directory: &spawn.directory,
             umask: spawn.umask,
             nice: spawn.nice,
@@ -51,15 +51,15 @@ impl Runner {
             End::not_started(error, if error.step == Step::Directory { &spawn.directory } else { name })
         })?;
         let running = Running { key: spawn.key, pid: started.pid, start_ticks: started.start_ticks, started_at_us };
-        let output = Output::new(pipe, file, spawn.output_cap_bytes);
-        self.attempts.insert(self.next_serial, Attempt::new(spawn, running, output));
-        self.next_serial += 1;
+        let output = Pump::new(pipe, file, spawn.output_cap_bytes);
+        self.table.attempts.insert(self.table.next_serial, Attempt::new(spawn, running, output));
+        self.table.next_serial += 1;
         Ok(running)
     }
 
     fn limits(&self, asked: &Limits) -> Vec<Limit> {
         // This process raised its own soft limit; programs that use select(2) must not inherit that.
-        let lowered = asked.open_files.is_none().then(|| Limit::of_open_files(self.open_files));
+        let lowered = asked.open_files.is_none().then(|| Limit::of_open_files(self.table.open_files));
         asked.iter().chain(lowered).collect()
     }
 }

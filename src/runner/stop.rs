@@ -19,14 +19,14 @@ impl Attempt {
         }
         let mut kill_at = clock::after(Instant::now(), grace_ms);
         match self.stage {
-            Stage::Killed { .. } => return,
-            Stage::Stopping { kill_at: before, .. } => kill_at = kill_at.min(before),
+            Stage::Killed => return,
+            Stage::Stopping { .. } => kill_at = self.due_at.map_or(kill_at, |before| before.min(kill_at)),
             Stage::Running => {}
         }
         if wanted == libc::SIGKILL || grace_ms == 0 {
             return self.kill();
         }
-        self.stage = Stage::Stopping { signal: wanted, kill_at };
+        (self.stage, self.due_at) = (Stage::Stopping { signal: wanted }, Some(kill_at));
         self.signal_all();
     }
 
@@ -37,7 +37,7 @@ impl Attempt {
 
     /// Kills all its processes.
     pub(super) fn kill(&mut self) {
-        self.stage = Stage::Killed { give_up_at: Instant::now() + AFTER_KILL };
+        (self.stage, self.due_at) = (Stage::Killed, Some(Instant::now() + AFTER_KILL));
         self.signal_all();
     }
 
@@ -49,8 +49,8 @@ impl Attempt {
             Stage::Running if self.end.is_some() && !self.strays.is_empty() => self.stop_its_way(Cause::Itself),
             Stage::Stopping { .. } if due => self.kill(),
             // What only its orphans hold up is over now; a main process is waited for.
-            Stage::Killed { .. } if due && self.end.is_none() => self.kill(),
-            Stage::Running | Stage::Stopping { .. } | Stage::Killed { .. } => {}
+            Stage::Killed if due && self.end.is_none() => self.kill(),
+            Stage::Running | Stage::Stopping { .. } | Stage::Killed => {}
         }
     }
 
@@ -68,8 +68,8 @@ impl Attempt {
         match self.stage {
             Stage::Running => Vec::new(),
             // One that is stopped (SIGSTOP) takes no signal but this, and then the other that waits for it.
-            Stage::Stopping { signal, .. } => vec![signal, libc::SIGCONT],
-            Stage::Killed { .. } => vec![libc::SIGKILL],
+            Stage::Stopping { signal } => vec![signal, libc::SIGCONT],
+            Stage::Killed => vec![libc::SIGKILL],
         }
     }
 

@@ -17,7 +17,7 @@ impl Runner {
         let mut unclear = false;
         for pid in self.orphans.list().unwrap_or_default() {
             let strange = self.strangers.get(&pid).is_some_and(|since| now.duration_since(*since) >= DOUBT);
-            if strange || self.attempts.values().any(|attempt| attempt.owns(pid)) {
+            if strange || self.table.attempts.values().any(|attempt| attempt.owns(pid)) {
                 continue;
             }
             // A zombie's SIGCHLD is on its way.
@@ -34,8 +34,8 @@ impl Runner {
     }
 
     fn owner(&mut self, process: &Process, environment: &[u8]) -> Option<&mut Attempt> {
-        let mark = Mark::of(environment).filter(|mark| mark.instance == self.instance);
-        self.attempts.values_mut().find(|attempt| {
+        let mark = Mark::of(environment).filter(|mark| mark.instance == self.table.instance);
+        self.table.attempts.values_mut().find(|attempt| {
             attempt.running.pid == process.group
                 || attempt.seen.get(&process.pid) == Some(&process.start_ticks)
                 || mark.as_ref().is_some_and(|mark| mark.key == attempt.running.key)

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::serve::{Runner, SWEEP};
 use super::stop::AFTER_KILL;
-use crate::sys::procfs::{self, Process, Snapshot};
+use crate::sys::procfs::{Process, Snapshot};
 use crate::sys::{clock, pidfd};
 use crate::wire::runner::mark::Mark;
 use crate::wire::runner::{FromRunner, Sweep};
@@ -14,7 +14,7 @@ use crate::wire::runner::{FromRunner, Sweep};
 /// A sweep under way.
 #[derive(Debug)]
 pub(super) struct Sweeping {
-    sweep: Sweep,
+    pub(super) sweep: Sweep,
     held: Vec<(i32, OwnedFd)>,
     killed: bool,
     pub(super) next_step_at: Instant,
@@ -77,7 +77,9 @@ impl Runner {
         let spared: HashSet<i32> = self.link.iter().map(|link| link.peer.pid).chain([me, 1]).collect();
         let candidates = all.iter().filter(|process| !spared.contains(&process.pid));
         let is_left = |process: &&Process| {
-            named.contains(&process.pid) || named.contains(&process.group) || carries(process.pid, &self.instance)
+            named.contains(&process.pid)
+                || named.contains(&process.group)
+                || Mark::is_on(process.pid, &self.table.instance)
         };
         let roots: HashSet<i32> = candidates.clone().filter(is_left).map(|process| process.pid).collect();
         let swept = |process: &&Process| {
@@ -91,12 +93,4 @@ impl Runner {
 fn send(process: &OwnedFd, signal: i32) {
     // It may end at this very moment.
     let _ = pidfd::send_signal(process, signal);
-}
-
-fn carries(pid: i32, instance: &str) -> bool {
-    let me = nix::unistd::geteuid().as_raw();
-    // Root reads every environment, and tasks of root may have become others.
-    let readable = me == 0 || procfs::owner(pid).is_ok_and(|owner| owner == me);
-    let environment = || procfs::environment(pid).unwrap_or_default();
-    readable && Mark::of(&environment()).is_some_and(|mark| mark.instance == instance)
 }

@@ -1,8 +1,8 @@
 //! The kernel: processes, signals, descriptors, sockets and `/proc` behind safe functions.
 //!
 //! [`process`] starts each [`program`] and collects its end, [`detach`] leaves whoever started this one,
-//! [`procfs`] looks at others, [`pidfd`] holds on to them, [`signal`] takes and sends signals, [`fd`] and
-//! [`memfd`] move bytes, [`inherit`] leaves descriptors to the next program, [`socket`] passes messages with
+//! [`procfs`] looks at others, [`pidfd`] holds on to them, [`signal`] takes and sends signals, [`fd`],
+//! [`pump`] and [`memfd`] move bytes, [`inherit`] leaves descriptors to the next program, [`socket`] passes messages with
 //! descriptors, [`peer`] tells who is at their other end, [`events`] waits for many descriptors at once, [`fs`]
 //! opens private files, [`clock`] reads the time, [`tcp`] tells who listens on a port, [`usage`] what this process
 //! uses.
@@ -23,6 +23,7 @@ pub mod pidfd;
 pub mod process;
 pub mod procfs;
 pub mod program;
+pub mod pump;
 pub mod signal;
 pub mod socket;
 pub mod sqlite;

@@ -28,6 +28,12 @@ impl<W: Serialize> Channel<W> {
         Self { socket, buffer: vec![0; MAX_PACKET_BYTES], words: Vec::new(), outbox: Outbox::default() }
     }
 
+    /// The socket alone; nothing waits, or what does is lost.
+    #[must_use]
+    pub fn into_socket(self) -> OwnedFd {
+        self.socket
+    }
+
     /// Receives the next packet, without waiting.
     ///
     /// # Errors

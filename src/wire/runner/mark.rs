@@ -29,6 +29,16 @@ impl Mark {
         given.map(|(name, value)| [name.as_slice(), b"=", value].concat()).chain(own).collect()
     }
 
+    /// Whether a process carries a mark of the daemon `instance`, as far as this user may know.
+    #[must_use]
+    pub fn is_on(pid: i32, instance: &str) -> bool {
+        let me = nix::unistd::geteuid().as_raw();
+        // Root reads every environment, and tasks of root may have become others.
+        let readable = me == 0 || procfs::owner(pid).is_ok_and(|owner| owner == me);
+        let environment = || procfs::environment(pid).unwrap_or_default();
+        readable && Self::of(&environment()).is_some_and(|mark| mark.instance == instance)
+    }
+
     /// The mark on an environment as [`procfs::environment`] reads it.
     #[must_use]
     pub fn of(environment: &[u8]) -> Option<Self> {

@@ -16,10 +16,19 @@ pub mod packet;
 use serde::{Deserialize, Serialize};
 
 /// The version that this program speaks.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// The oldest version that this program still understands.
 pub const OLDEST: u16 = 1;
+
+/// The version of this program, the daemon's and the runner's alike.
+pub const PROGRAM: &str = env!("CARGO_PKG_VERSION");
+
+/// The form of the table that a runner of this program hands over when it becomes another.
+pub const TABLE: u16 = 1;
+
+/// The oldest form of a table that a runner of this program takes up.
+pub const OLDEST_TABLE: u16 = 1;
 
 /// One execution of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -28,6 +37,32 @@ pub struct Key {
     pub task: i64,
     /// Which execution of it.
     pub attempt: u32,
+}
+
+/// Ends by their name, written down as a list: for a handover, whose form knows no such names.
+pub mod by_key {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::{Ended, Key};
+
+    /// Writes them down.
+    ///
+    /// # Errors
+    /// Those of the format.
+    pub fn serialize<S: Serializer>(ended: &BTreeMap<Key, Ended>, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(ended.values())
+    }
+
+    /// Reads them back.
+    ///
+    /// # Errors
+    /// Those of the format.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<Key, Ended>, D::Error> {
+        let ended = Vec::<Ended>::deserialize(from)?;
+        Ok(ended.into_iter().map(|ended| (ended.key, ended)).collect())
+    }
 }
 
 /// From the daemon to the runner.
@@ -70,6 +105,9 @@ pub enum ToRunner {
     },
     /// Exit once nothing runs and every end is acknowledged.
     Leave,
+    /// Become the program that comes along as a descriptor, and keep everything; answered by [`FromRunner::Program`],
+    /// from the new one, or by [`FromRunner::Kept`]. Since version 2.
+    Upgrade,
 }
 
 /// What to start, and how.
@@ -156,6 +194,18 @@ pub enum FromRunner {
         keys: Vec<Key>,
         /// What even SIGKILL did not end: it hangs in the kernel.
         survivors: Vec<i32>,
+    },
+    /// Which program it is; after each [`FromRunner::Welcome`], and once it has become another. Since version 2.
+    Program {
+        /// Its version.
+        version: String,
+        /// The form of the table that it would hand over.
+        table: u16,
+    },
+    /// It stays the program that it is. Since version 2.
+    Kept {
+        /// Why, as a sentence.
+        reason: String,
     },
 }
 

@@ -1,35 +1,53 @@
-//! The way of a task's output: from its pipe to its file, up to a cap.
+//! What a program writes, on its way from a pipe to a file, up to a cap.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::sys::events::Events;
-use crate::sys::fd;
+use serde::{Deserialize, Serialize};
 
-/// Moved at a time: a pipe's usual size, so that one loud task cannot keep the others waiting.
+use super::events::Events;
+use super::fd;
+use super::inherit::Inheritable;
+
+/// Moved at a time: a pipe's usual size, so that one loud program cannot keep the others waiting.
 const CHUNK: u64 = 64 * 1024;
 
 /// A drained pipe holds at most /proc/sys/fs/pipe-max-size, 1 MiB unless raised; what a stranger writes on
 /// and on is not waited for.
 const DRAIN_BYTES: u64 = 1024 * 1024;
 
-/// One attempt's output.
-#[derive(Debug)]
-pub(super) struct Output {
-    open: Option<(OwnedFd, OwnedFd)>,
+/// A pipe that is moved to a file. It can be written down, and read back by the next program of this process.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Pump {
+    open: Option<(Inheritable, Inheritable)>,
     room: u64,
-    pub(super) kept: u64,
-    pub(super) dropped: u64,
+    /// Bytes that are in the file.
+    pub kept: u64,
+    /// Bytes that were thrown away.
+    pub dropped: u64,
 }
 
-impl Output {
-    pub(super) fn new(pipe: OwnedFd, file: OwnedFd, cap: u64) -> Self {
-        Self { open: Some((pipe, file)), room: cap, kept: 0, dropped: 0 }
+impl Pump {
+    /// From `pipe` to `file`, at most `cap` bytes.
+    #[must_use]
+    pub fn new(pipe: OwnedFd, file: OwnedFd, cap: u64) -> Self {
+        Self { open: Some((pipe.into(), file.into())), room: cap, kept: 0, dropped: 0 }
+    }
+
+    /// The pipe, while it is open.
+    #[must_use]
+    pub fn pipe(&self) -> Option<BorrowedFd<'_>> {
+        self.open.as_ref().map(|(pipe, _)| pipe.as_fd())
+    }
+
+    /// Both ends, while they are open.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.open.iter().flat_map(|(pipe, file)| [pipe.as_fd(), file.as_fd()])
     }
 
     /// Moves one chunk; false where nothing more is there. Past the cap, or once the file refused (a full
     /// disk), it goes to `null` and is counted: what is kept is the output's beginning, without holes.
-    pub(super) fn pump(&mut self, null: BorrowedFd<'_>, events: &Events) -> bool {
+    pub fn pump(&mut self, null: BorrowedFd<'_>, events: &Events) -> bool {
         let Some((pipe, file)) = &self.open else { return false };
         let keeps = self.room > 0;
         let (to, limit) = if keeps { (file.as_fd(), CHUNK.min(self.room)) } else { (null, CHUNK) };
@@ -49,7 +67,7 @@ impl Output {
     }
 
     /// Takes what is in the pipe after the end, and closes it: who else holds the other end is a stranger.
-    pub(super) fn finish(&mut self, null: BorrowedFd<'_>, events: &Events) {
+    pub fn finish(&mut self, null: BorrowedFd<'_>, events: &Events) {
         let last = self.kept + self.dropped + DRAIN_BYTES;
         while self.kept + self.dropped < last && self.pump(null, events) {}
         self.close(events);
@@ -70,12 +88,12 @@ mod tests {
 
     use super::*;
 
-    fn pumped(cap: u64, file: File, bytes: &[u8]) -> Output {
+    fn pumped(cap: u64, file: File, bytes: &[u8]) -> Pump {
         let null = fd::null().unwrap();
         let (reader, writer) = fd::pipe().unwrap();
         let events = Events::new().unwrap();
         events.add(&reader, 1).unwrap();
-        let mut output = Output::new(reader, file.into(), cap);
+        let mut output = Pump::new(reader, file.into(), cap);
         File::from(writer.try_clone().unwrap()).write_all(bytes).unwrap();
         output.finish(null.as_fd(), &events);
         drop(writer);
