@@ -80,10 +80,10 @@ pub(super) fn detach(
 /// Tells a failure to whoever waits, who has the log's last lines already, and to the log.
 pub(super) fn tell_failure(failure: &Error, background: &Background, ready: &Readiness, log: &Log) {
     let (code, words) = (background.describe)(failure);
-    // Of two failures the first is the one to tell.
-    let opened = log.open();
+    // The log of the daemon that runs has no use for those that did not come to be.
+    let log_it = !matches!(failure, Error::Lock(LockError::AlreadyRunning { .. })) && log.open().is_ok();
     ready.failed(code, &words);
-    if opened.is_ok() {
+    if log_it {
         error!(error = failure as &dyn std::error::Error, "the daemon failed");
     }
 }

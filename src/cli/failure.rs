@@ -12,9 +12,9 @@ use super::parse::ParseError;
 use crate::app;
 use crate::client::ClientError;
 use crate::config::ConfigError;
-use crate::daemon::StopError;
 use crate::daemon::process::{Reason, StartError};
 use crate::daemon::unit::Unit;
+use crate::daemon::{LockError, StopError};
 use crate::wire::api::Problem;
 
 /// What goes wrong on this side.
@@ -171,6 +171,7 @@ fn of_own(failure: &Failure) -> Code {
 fn of_app(error: &app::Error) -> Code {
     match error {
         app::Error::Config(_) | app::Error::RootTasks { .. } | app::Error::NoStderr => Code::Config,
+        app::Error::Lock(LockError::PermissionDenied { .. }) => Code::Forbidden,
         app::Error::Start(StartError::StartFailed { reason, .. }) => match reason {
             Reason::Told { code, .. } => Code::Told(*code),
             Reason::TimedOut { .. } => Code::Deadline,
@@ -183,7 +184,7 @@ fn of_app(error: &app::Error) -> Code {
 
 fn of_stop(error: &StopError) -> Code {
     match error {
-        StopError::NotPermitted { .. } => Code::Forbidden,
+        StopError::PermissionDenied { .. } | StopError::Lock(LockError::PermissionDenied { .. }) => Code::Forbidden,
         _ => Code::Failure,
     }
 }

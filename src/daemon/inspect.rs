@@ -8,9 +8,10 @@ use super::lock::{LOCK_FILE, LockError, PID_FILE};
 use super::lockfile;
 use super::pidfile;
 use super::record::{Phase, Record, RecordError};
+use crate::sys::holder::Holder;
 
 /// How long a record that does not fit its lock is looked at again: it may be being written.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_secs(2);
 /// The pause between two looks meanwhile.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -89,7 +90,7 @@ pub fn inspect(directory: &Path) -> Status {
 
 fn look(directory: &Path) -> Result<Status, LockError> {
     let path = directory.join(LOCK_FILE);
-    let io = |verb| move |source| LockError::Io { verb, path: directory.join(LOCK_FILE), source };
+    let io = |verb| move |source| LockError::FileSystem { verb, path: directory.join(LOCK_FILE), source };
     let deadline = Instant::now() + PATIENCE;
     loop {
         let Some(file) = lockfile::open_existing(&path)? else {
@@ -106,7 +107,8 @@ fn look(directory: &Path) -> Result<Status, LockError> {
             Err(error) => Some(error),
         };
         if Instant::now() >= deadline {
-            return Err(LockError::HeldByStranger { path, record });
+            let holder = Holder::of_lock(&file).unwrap_or_default();
+            return Err(LockError::HeldByStranger { path, holder, record });
         }
         thread::sleep(PAUSE);
     }

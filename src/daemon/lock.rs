@@ -14,6 +14,7 @@ use super::lockfile;
 use super::pidfile::{self, PidFileError};
 use super::record::{Phase, Record, RecordError};
 use crate::sys::fs::try_lock;
+use crate::sys::holder::Holder;
 
 /// The name of the lock file in its directory. It stays there for good: were it removed, two
 /// daemons could each lock a file of that name.
@@ -22,8 +23,8 @@ pub const LOCK_FILE: &str = "daemon.lock";
 pub const PID_FILE: &str = "daemon.pid";
 
 /// How long a lock without a living holder on record is waited for: whoever has it is about to
-/// write its record, or only looks.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// write its record, or only looks. Where a hundred start at once on one core that may take a while.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// The pause between two looks meanwhile.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -44,10 +45,12 @@ pub enum LockError {
         version: String,
     },
     /// A process that does not say who it is has it.
-    #[error("{} is locked by a process that it does not name; `fuser` tells which", path.display())]
+    #[error("{} is locked by {}, which it does not name; end that process, or use other directories", path.display(), stranger(holder.as_ref()))]
     HeldByStranger {
         /// The lock file.
         path: PathBuf,
+        /// Who has it, where the kernel tells.
+        holder: Option<Holder>,
         /// What is wrong with the record; none where it names a process that is gone.
         #[source]
         record: Option<RecordError>,
@@ -71,9 +74,17 @@ pub enum LockError {
     /// The PID file beside it cannot be written.
     #[error(transparent)]
     PidFile(#[from] PidFileError),
+    /// Only another user may.
+    #[error("{verb} {}: only root or its owner may; try it as one of them", path.display())]
+    PermissionDenied {
+        /// What was tried.
+        verb: &'static str,
+        /// On what.
+        path: PathBuf,
+    },
     /// The system refused.
     #[error("{verb} {}", path.display())]
-    Io {
+    FileSystem {
         /// What was tried.
         verb: &'static str,
         /// On what.
@@ -81,6 +92,10 @@ pub enum LockError {
         /// Why it failed.
         source: io::Error,
     },
+}
+
+fn stranger(holder: Option<&Holder>) -> String {
+    holder.map_or_else(|| "a process out of sight".to_owned(), Holder::to_string)
 }
 
 /// The lock, held as long as this lives.
@@ -114,10 +129,14 @@ impl Lock {
     pub fn acquire_without_pid_file(directory: &Path, version: &str, now_us: i64) -> Result<Self, LockError> {
         let path = directory.join(LOCK_FILE);
         let file = hold(&path)?;
-        let found =
-            lockfile::read(&file).map_err(|source| LockError::Io { verb: "read", path: path.clone(), source })?;
+        let found = lockfile::read(&file).map_err(|source| LockError::FileSystem {
+            verb: "read",
+            path: path.clone(),
+            source,
+        })?;
         let record = Record::of_this_process(version, now_us);
-        let record = record.map_err(|source| LockError::Io { verb: "look at", path: "/proc/self".into(), source })?;
+        let record =
+            record.map_err(|source| LockError::FileSystem { verb: "look at", path: "/proc/self".into(), source })?;
         let lock = Self { file, directory: directory.to_owned(), record, found };
         lock.write_record()?;
         Ok(lock)
@@ -127,10 +146,10 @@ impl Lock {
     /// record then names `version`, and the PID file stays as it is.
     ///
     /// # Errors
-    /// [`LockError::Io`] where `file` is not the lock file of `directory` any more, or cannot be written.
+    /// [`LockError::FileSystem`] where `file` is not the lock file of `directory` any more, or cannot be written.
     pub fn inherit(file: OwnedFd, directory: &Path, version: &str) -> Result<Self, LockError> {
         let path = directory.join(LOCK_FILE);
-        let io = |verb| move |source| LockError::Io { verb, path: directory.join(LOCK_FILE), source };
+        let io = |verb| move |source| LockError::FileSystem { verb, path: directory.join(LOCK_FILE), source };
         let file = try_lock(file.into()).map_err(io("lock"))?.ok_or(io::ErrorKind::WouldBlock.into());
         let file = file.map_err(io("lock"))?;
         if !lockfile::is_at(&file, &path).map_err(io("look at"))? {
@@ -139,7 +158,8 @@ impl Lock {
         let found = lockfile::read(&file).map_err(io("read"))?;
         let since_us = found.as_ref().map_or(0, |record| record.since_us);
         let record = Record::of_this_process(version, since_us);
-        let record = record.map_err(|source| LockError::Io { verb: "look at", path: "/proc/self".into(), source })?;
+        let record =
+            record.map_err(|source| LockError::FileSystem { verb: "look at", path: "/proc/self".into(), source })?;
         let phase = found.as_ref().map_or(record.phase, |found| found.phase);
         let lock = Self { file, directory: directory.to_owned(), record: Record { phase, ..record }, found };
         lock.write_record()?;
@@ -149,7 +169,7 @@ impl Lock {
     /// Notes where the daemon is in its life, for `status` to tell.
     ///
     /// # Errors
-    /// [`LockError::Io`] where the file cannot be written.
+    /// [`LockError::FileSystem`] where the file cannot be written.
     pub fn set_phase(&mut self, phase: Phase) -> Result<(), LockError> {
         self.record.phase = phase;
         self.write_record()
@@ -181,11 +201,10 @@ impl Lock {
         let line = self.record.to_string().into_bytes();
         let length = u64::try_from(line.len()).unwrap_or(u64::MAX);
         // Nobody reads half of it as a whole: the checksum stands at the end.
-        self.file.write_all_at(&line, 0).and_then(|()| self.file.set_len(length)).map_err(|source| LockError::Io {
-            verb: "write",
-            path: self.directory.join(LOCK_FILE),
-            source,
-        })
+        self.file
+            .write_all_at(&line, 0)
+            .and_then(|()| self.file.set_len(length))
+            .map_err(|source| LockError::FileSystem { verb: "write", path: self.directory.join(LOCK_FILE), source })
     }
 }
 
@@ -213,7 +232,7 @@ pub(super) fn clean(directory: &Path) -> Result<(), LockError> {
 
 fn clear(file: &File, directory: &Path) -> Result<(), LockError> {
     let path = directory.join(LOCK_FILE);
-    let io = |verb| move |source| LockError::Io { verb, path: directory.join(LOCK_FILE), source };
+    let io = |verb| move |source| LockError::FileSystem { verb, path: directory.join(LOCK_FILE), source };
     // Where somebody removed our file, the directory may be another daemon's by now.
     if lockfile::is_at(file, &path).map_err(io("look at"))? {
         pidfile::remove(&directory.join(PID_FILE))?;
@@ -223,7 +242,7 @@ fn clear(file: &File, directory: &Path) -> Result<(), LockError> {
 
 /// Locks the file, made where it is missing.
 fn hold(path: &Path) -> Result<Flock<File>, LockError> {
-    let io = |verb| move |source| LockError::Io { verb, path: path.to_owned(), source };
+    let io = |verb| move |source| LockError::FileSystem { verb, path: path.to_owned(), source };
     let deadline = Instant::now() + PATIENCE;
     loop {
         let file = lockfile::open(path)?;
@@ -243,7 +262,8 @@ fn hold(path: &Path) -> Result<Flock<File>, LockError> {
             Err(error) => Some(error),
         };
         if Instant::now() >= deadline {
-            return Err(LockError::HeldByStranger { path: path.to_owned(), record });
+            let holder = Holder::of_lock(&looking).unwrap_or_default();
+            return Err(LockError::HeldByStranger { path: path.to_owned(), holder, record });
         }
         thread::sleep(PAUSE);
     }

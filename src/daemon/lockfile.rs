@@ -35,7 +35,7 @@ pub(super) fn open(path: &Path) -> Result<File, LockError> {
 pub(super) fn open_existing(path: &Path) -> Result<Option<File>, LockError> {
     match open_with(OpenOptions::new().read(true), path) {
         Ok(file) => Ok(Some(file)),
-        Err(LockError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(LockError::FileSystem { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -59,7 +59,11 @@ fn open_with(options: &mut OpenOptions, path: &Path) -> Result<File, LockError> 
 }
 
 fn failed(verb: &'static str, path: &Path, source: io::Error) -> LockError {
-    LockError::Io { verb, path: path.to_owned(), source }
+    let path = path.to_owned();
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => LockError::PermissionDenied { verb, path },
+        _ => LockError::FileSystem { verb, path, source },
+    }
 }
 
 /// What the file says.

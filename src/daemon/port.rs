@@ -3,7 +3,8 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
-use crate::sys::tcp::{Holder, holder};
+use crate::sys::holder::Holder;
+use crate::sys::tcp::holder;
 
 /// Why a port cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +29,7 @@ pub enum PortError {
 }
 
 fn named(holder: Option<&Holder>) -> String {
-    holder.map_or_else(|| "another process".to_owned(), |holder| format!("process {} ({})", holder.pid, holder.name))
+    holder.map_or_else(|| "another process".to_owned(), Holder::to_string)
 }
 
 /// Listens on `address`.

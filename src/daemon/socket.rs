@@ -10,14 +10,15 @@ use std::path::{Path, PathBuf};
 use nix::libc::{EAGAIN, EPROTOTYPE};
 use nix::sys::stat::{Mode, umask};
 
-use crate::sys::{procfs, socket};
+use crate::sys::holder::Holder;
+use crate::sys::socket;
 
 /// Why the socket cannot be had.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ListenError {
     /// Another process answers there.
-    #[error("{} listens at {}; {}", Holder::told(holder), path.display(), Holder::advice(holder))]
+    #[error("{} listens at {}; {}", told(holder.as_ref()), path.display(), advice(holder.as_ref()))]
     Taken {
         /// The socket.
         path: PathBuf,
@@ -42,28 +43,14 @@ pub enum ListenError {
     },
 }
 
-/// Who listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Holder {
-    /// Its process.
-    pub pid: i32,
-    /// What that calls itself.
-    pub name: String,
+fn told(holder: Option<&Holder>) -> String {
+    holder.map_or_else(|| "another process".to_owned(), Holder::to_string)
 }
 
-impl Holder {
-    fn told(holder: &Option<Self>) -> String {
-        match holder {
-            Some(Self { pid, name }) => format!("process {pid} ({name})"),
-            None => "another process".to_owned(),
-        }
-    }
-
-    fn advice(holder: &Option<Self>) -> &'static str {
-        match holder {
-            Some(Self { pid: 1, .. }) => "it is the service manager: start the daemon through it",
-            Some(_) | None => "stop it, or choose another socket",
-        }
+fn advice(holder: Option<&Holder>) -> &'static str {
+    match holder {
+        Some(Holder { pid: 1, .. }) => "it is the service manager: start the daemon through it",
+        Some(_) | None => "stop it, or choose another socket",
     }
 }
 
@@ -97,8 +84,7 @@ fn look(path: &Path) -> Result<Found, ListenError> {
 /// The process that began to listen, which the kernel noted then: unix(7), `SO_PEERCRED`.
 fn holder(connection: &OwnedFd) -> Option<Holder> {
     let pid = socket::peer(connection).ok()?.pid;
-    let name = procfs::name(pid).ok()?;
-    Some(Holder { pid, name })
+    (pid > 0).then(|| Holder::of(pid))
 }
 
 /// Tells whether [`listen`] would be refused, changing nothing.

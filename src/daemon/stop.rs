@@ -46,10 +46,10 @@ pub enum Stopped {
 pub enum StopError {
     /// It cannot be told whether one runs.
     #[error(transparent)]
-    Unknown(#[from] LockError),
+    Lock(#[from] LockError),
     /// It is another user's.
     #[error("stop process {pid}: it belongs to another user; try it as root, or as that user")]
-    NotPermitted {
+    PermissionDenied {
         /// The process.
         pid: i32,
     },
@@ -61,7 +61,7 @@ pub enum StopError {
     },
     /// The system refused.
     #[error("{verb} process {pid}")]
-    Io {
+    System {
         /// What was tried.
         verb: &'static str,
         /// On which process.
@@ -116,7 +116,7 @@ fn hold(record: &Record) -> Result<Option<OwnedFd>, StopError> {
         Ok(process) if record.is_alive() => Ok(Some(process)),
         Ok(_) => Ok(None),
         Err(error) if error.raw_os_error() == Some(ESRCH) => Ok(None),
-        Err(source) => Err(StopError::Io { verb: "hold", pid: record.pid, source }),
+        Err(source) => Err(StopError::System { verb: "hold", pid: record.pid, source }),
     }
 }
 
@@ -125,13 +125,13 @@ fn signal(pid: i32, process: &OwnedFd, signal: i32) -> Result<bool, StopError> {
     match pidfd::send_signal(process, signal) {
         Ok(()) => Ok(false),
         Err(error) if error.raw_os_error() == Some(ESRCH) => Ok(true),
-        Err(error) if error.raw_os_error() == Some(EPERM) => Err(StopError::NotPermitted { pid }),
-        Err(source) => Err(StopError::Io { verb: "signal", pid, source }),
+        Err(error) if error.raw_os_error() == Some(EPERM) => Err(StopError::PermissionDenied { pid }),
+        Err(source) => Err(StopError::System { verb: "signal", pid, source }),
     }
 }
 
 fn ends_within(pid: i32, process: &OwnedFd, time: Duration) -> Result<bool, StopError> {
-    readable(process, Instant::now() + time).map_err(|source| StopError::Io { verb: "wait for", pid, source })
+    readable(process, Instant::now() + time).map_err(|source| StopError::System { verb: "wait for", pid, source })
 }
 
 /// Removes what the process left, unless it left nothing or a new daemon has taken over.

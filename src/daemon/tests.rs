@@ -167,7 +167,8 @@ fn d3_a_held_lock_with_a_torn_record_may_be_a_daemon_and_is_neither_signalled_no
     held.try_lock().unwrap();
     assert_eq!(inspect(directory.path()).exit_code(), 4);
     let told = stop(directory.path(), GRACE).unwrap_err();
-    assert!(matches!(told, StopError::Unknown(LockError::HeldByStranger { .. })), "{told}");
+    assert!(matches!(told, StopError::Lock(LockError::HeldByStranger { .. })), "{told}");
+    assert!(told.to_string().contains(&format!("is locked by process {} (", std::process::id())), "{told}");
     assert!(matches!(acquire(&directory), Err(LockError::HeldByStranger { .. })));
 }
 

@@ -4,7 +4,7 @@
 //! [`procfs`] looks at others, [`pidfd`] holds on to them, [`signal`] takes and sends signals, [`fd`],
 //! [`pump`] and [`memfd`] move bytes, [`inherit`] leaves descriptors to the next program, [`socket`] passes messages with
 //! descriptors, [`peer`] tells who is at their other end, [`events`] waits for many descriptors at once, [`fs`]
-//! opens private files, [`clock`] reads the time, [`tcp`] tells who listens on a port, [`usage`] what this process
+//! opens private files, [`clock`] reads the time, [`holder`] and [`tcp`] tell who has what is taken, [`usage`] what this process
 //! uses.
 //!
 //! All `unsafe` of the crate stands here. It must not know tasks, queues, messages or settings.
@@ -15,6 +15,7 @@ pub mod detach;
 pub mod events;
 pub mod fd;
 pub mod fs;
+pub mod holder;
 pub mod inherit;
 pub mod memfd;
 pub mod memory;

@@ -123,34 +123,6 @@ pub fn owner(pid: i32) -> io::Result<u32> {
     Ok(fs::metadata(format!("/proc/{pid}"))?.uid())
 }
 
-/// The name of process `pid`, as ps(1) shows it, without control characters; proc_pid_comm(5).
-///
-/// # Errors
-/// NotFound where there is none.
-pub fn name(pid: i32) -> io::Result<String> {
-    let text = fs::read(format!("/proc/{pid}/comm"))?;
-    Ok(String::from_utf8_lossy(text.trim_ascii_end()).replace(char::is_control, "?"))
-}
-
-/// A process that holds a lock of flock(2) on `file`; `None` where it is out of sight; proc_locks(5).
-///
-/// # Errors
-/// Where /proc is not mounted.
-pub fn lock_holder(file: &File) -> io::Result<Option<i32>> {
-    let found = file.metadata()?;
-    let (major, minor) = (nix::sys::stat::major(found.dev()), nix::sys::stat::minor(found.dev()));
-    let place = format!("{major:02x}:{minor:02x}:{}", found.ino());
-    let locks = fs::read_to_string("/proc/locks")?;
-    let holder = locks.lines().find_map(|line| {
-        let words: Vec<&str> = line.split_ascii_whitespace().collect();
-        match *words {
-            [_, "FLOCK", _, _, pid, at, ..] if at == place => pid.parse().ok(),
-            _ => None,
-        }
-    });
-    Ok(holder.filter(|pid| *pid > 0))
-}
-
 /// The value of `name` in an environment as [`environment`] returns it.
 #[must_use]
 pub fn variable<'a>(environment: &'a [u8], name: &str) -> Option<&'a str> {

@@ -3,19 +3,11 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::holder::Holder;
 use super::procfs;
 
 /// The state of a listening socket in `/proc/net/tcp`.
 const LISTEN: &str = "0A";
-
-/// A process that listens, and its name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Holder {
-    /// Its number.
-    pub pid: i32,
-    /// What it calls itself; empty where that cannot be read.
-    pub name: String,
-}
 
 /// The process that keeps `address` from being listened on; `None` where the kernel does not tell: another user's
 /// descriptors are seen by root alone.
@@ -31,8 +23,7 @@ pub fn holder(address: SocketAddr) -> Option<Holder> {
         targets.any(|target| inodes.iter().any(|inode| target.as_os_str() == inode.as_str()))
     };
     let found = procfs::all().ok()?.into_iter().find(|process| !inodes.is_empty() && holds(process.pid))?;
-    let name = fs::read_to_string(format!("/proc/{}/comm", found.pid)).unwrap_or_default();
-    Some(Holder { pid: found.pid, name: name.trim_end().to_owned() })
+    Some(Holder::of(found.pid))
 }
 
 /// The inode of the socket in this line, where it listens on `wanted` or on all addresses at that port.
