@@ -11,7 +11,7 @@ use super::organs::{Given, Organs};
 use super::reload::{Reloader, log_reload};
 use super::upgrade::{self, Tried, Upgrades};
 use super::vitals::Vitals;
-use super::{Error, Hold, chain};
+use super::{Error, Hold, chain, guard};
 use crate::api::{ReloadFailure, ReloadTo, UpgradeFailure, UpgradeTo};
 use crate::config::Settings;
 use crate::daemon::lifecycle::{Event, Hooks, Lifecycle, State};
@@ -87,7 +87,11 @@ impl Control {
         loop {
             match self.run(&mut body) {
                 Err(error) => return self.end(body.organs, Err(error)),
-                Ok(Turn::End) => return self.end(body.organs, Ok(())),
+                Ok(Turn::End) => {
+                    // Nothing runs any more, so the runner is to leave too.
+                    guard::end_runner(&self.settings);
+                    return self.end(body.organs, Ok(()));
+                }
                 Ok(Turn::Upgrade(candidate)) => body = self.upgrade(body, &candidate, given)?,
             }
         }

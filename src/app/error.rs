@@ -115,6 +115,31 @@ pub enum Error {
     /// The runner was not started by the daemon.
     #[error("standard input is not a listening socket: the daemon starts the runner by itself")]
     NoListener(#[source] io::Error),
+    /// Daemon and runner would be one.
+    #[error(
+        "user {0} cannot be both the daemon and its tasks: they could change the queue; name two users in section security of the configuration"
+    )]
+    SameUser(String),
+    /// Rights could not be given up.
+    #[error(transparent)]
+    Privileges(#[from] crate::daemon::privileges::PrivilegeError),
+    /// The runner was not started.
+    #[error(transparent)]
+    Launch(#[from] crate::executor::LaunchError),
+    /// The runner's command line.
+    #[error("the runner does not know {0:?}, or its value")]
+    RunnerArgument(String),
+    /// The keeper of the runner.
+    #[error("keep the runner")]
+    Keep(#[source] io::Error),
+    /// A process could not be prepared.
+    #[error("prepare the process: {step}")]
+    Prepare {
+        /// What could not be done.
+        step: &'static str,
+        /// Why.
+        source: io::Error,
+    },
     /// A thread.
     #[error("start a thread for {what}")]
     Thread {

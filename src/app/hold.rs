@@ -21,22 +21,25 @@ pub(super) struct Hold {
     /// The process's limits as they were when it started.
     pub(super) open_files: OpenFiles,
     pub(super) started_at: Timestamp,
+    /// The runner's user.
+    pub(super) runner: u32,
 }
 
 impl Hold {
     /// Takes the locks, then listens where it was not `passed` a socket.
-    pub(super) fn acquire(settings: &Settings, group: Option<u32>, passed: Passed) -> Result<Self, Error> {
+    pub(super) fn acquire(settings: &Settings, group: Option<u32>, passed: Passed, runner: u32) -> Result<Self, Error> {
         let open_files = fd::raise_open_files().map_err(Error::OpenFiles)?;
         let lock = Lock::acquire(&settings.paths.runtime_directory, VERSION, now().0)?;
         let state_lock = lock_state(settings)?;
         tell_predecessor(&lock);
         let entrance = Entrance::open(passed, settings, group)?;
-        Ok(Self { lock, state_lock, entrance, open_files, started_at: now() })
+        Ok(Self { lock, state_lock, entrance, open_files, started_at: now(), runner })
     }
 
     /// Takes up what the program before this one held.
     pub(super) fn inherit(mut left: Estate, settings: &Settings) -> Result<Self, Error> {
-        let (paths, started_at, open_files) = (&settings.paths, left.started_at(), left.open_files);
+        let (paths, started_at) = (&settings.paths, left.started_at());
+        let (open_files, runner) = (left.open_files, left.runner);
         let control = left.control().ok_or(Error::NoSocket)?.into_inner().into();
         let loopback = left.loopback().map(|fd| TcpListener::from(fd.into_inner()));
         let lock = Lock::inherit(left.lock.into_inner(), &paths.runtime_directory, VERSION)?;
@@ -50,7 +53,7 @@ impl Hold {
             }
         };
         let entrance = Entrance::inherit(Listeners { control, loopback }, left.is_kept, settings);
-        Ok(Self { lock, state_lock, entrance, open_files, started_at })
+        Ok(Self { lock, state_lock, entrance, open_files, started_at, runner })
     }
 
     /// Lets the next daemon have the queue, once nothing of this one writes to it any more: what was `passed_over` at

@@ -2,11 +2,12 @@
 
 use std::cell::Cell;
 
-use super::Error;
+use super::{Error, Roles};
 use crate::config::{Format, Level, LogTarget, Mode, Settings};
 use crate::daemon::Readiness;
-use crate::daemon::directory::{self, Access};
+use crate::daemon::directory::Access;
 use crate::daemon::log::{self, Handle, Style, Target};
+use crate::daemon::privileges::{self, Account, Acting};
 
 /// What the service calls itself in journal and syslog.
 const IDENTIFIER: &str = "taskdaemon";
@@ -17,15 +18,17 @@ const PREFIX: &str = "TASKDAEMON_";
 pub(super) struct Log {
     handle: Handle,
     target: Target,
+    /// Whose file it is, where root starts the daemon.
+    owner: Option<Account>,
     open: Cell<bool>,
 }
 
 impl Log {
     /// Keeps what is logged from now on. To be called while standard error is what it was at the start.
-    pub(super) fn new(settings: &Settings, mode: Mode, background: bool) -> Result<Self, Error> {
+    pub(super) fn new(settings: &Settings, mode: Mode, background: bool, roles: &Roles) -> Result<Self, Error> {
         let target = target(settings, mode, background)?;
         let handle = log::install(level(settings.log.level)).map_err(Error::Log)?;
-        let log = Self { handle, target, open: Cell::new(false) };
+        let log = Self { handle, target, owner: roles.account().cloned(), open: Cell::new(false) };
         if let Target::Stderr(_) = log.target {
             log.open()?;
         }
@@ -37,10 +40,10 @@ impl Log {
     }
 
     /// Makes the directory of the log file where there is none.
-    pub(super) fn prepare(&self) -> Result<(), Error> {
+    pub(super) fn prepare(&self, roles: &Roles) -> Result<(), Error> {
         match &self.target {
             Target::File { path, .. } => match path.parent() {
-                Some(parent) if !parent.exists() => Ok(directory::prepare(parent, Access::Private)?),
+                Some(parent) if !parent.exists() => roles.prepare(parent, Access::Private),
                 Some(_) | None => Ok(()),
             },
             Target::Stderr(_) | Target::Journal { .. } | Target::Syslog { .. } => Ok(()),
@@ -50,7 +53,10 @@ impl Log {
     /// Writes down what was kept, and all that follows.
     pub(super) fn open(&self) -> Result<(), Error> {
         if !self.open.replace(true) {
+            let owner = self.owner.as_ref().filter(|_| nix::unistd::geteuid().is_root());
+            let acting = owner.map(|owner| privileges::act_as(owner, None)).transpose()?;
             self.handle.open(&self.target)?;
+            acting.map_or(Ok(()), Acting::end)?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ mod control;
 mod dump;
 mod entrance;
 mod error;
+mod guard;
 mod health;
 mod heart;
 mod hold;
@@ -16,30 +17,30 @@ mod inbox;
 mod logging;
 mod organs;
 mod reload;
+mod runner;
 mod sections;
 mod start;
 mod upgrade;
 mod vitals;
 
 use std::ffi::OsString;
-use std::os::fd::AsFd;
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use tracing::warn;
 
-use crate::config::{self, Environment, Flags, Mode, RootTasks, Settings};
-use crate::daemon::directory::{self, Access};
+use crate::config::{self, Environment, Flags, Mode, Settings};
+use crate::daemon::directory::Access;
 use crate::daemon::lifecycle::{Event, Lifecycle, State};
 use crate::daemon::process::Detached;
 use crate::daemon::service::{Extension, Manager};
 use crate::daemon::{Lock, Readiness};
 use crate::sys::signal::Blocked;
-use crate::sys::{fd, memory, signal};
+use crate::sys::{fd, signal};
 use crate::task::Timestamp;
 use control::Control;
 use entrance::Passed;
 use error::chain;
+use guard::Roles;
 use hold::Hold;
 use inbox::Inbox;
 use logging::Log;
@@ -47,13 +48,11 @@ use organs::{Given, Organs};
 use reload::Reloader;
 
 pub use error::Error;
+pub use runner::{RUNNER, RunnerOptions, runner};
 pub use start::Background;
 
 /// What this program calls itself.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// The argument that makes this program the runner.
-pub const RUNNER: &str = "runner";
 
 /// How long a start may take in all before the service manager gives it up: a large queue may have to be migrated.
 const START_PATIENCE: Duration = Duration::from_secs(3600);
@@ -100,10 +99,11 @@ pub fn daemon(options: Options) -> Result<Outcome, Error> {
 fn begin(options: Options, manager: &Manager) -> Result<Outcome, Error> {
     let program = upgrade::Program::of_process(options.arguments)?;
     let left = upgrade::Estate::find()?;
-    let environment = Environment::of_process(left.as_ref().map_or(options.mode, upgrade::Estate::mode));
+    let mut environment = Environment::of_process(left.as_ref().map_or(options.mode, upgrade::Estate::mode));
     let settings = config::load(&environment, &options.flags)?;
-    refuse_root(&settings, &environment)?;
-    let log = Log::new(&settings, environment.mode, options.background.is_some())?;
+    let roles = Roles::of(&settings, &environment, left.as_ref())?;
+    environment.uid = roles.uid();
+    let log = Log::new(&settings, environment.mode, options.background.is_some(), &roles)?;
     // Before the fork: the variables name the process that was started.
     let passed = entrance::inherit()?;
     // Before the first thread, so that all inherit it.
@@ -118,7 +118,8 @@ fn begin(options: Options, manager: &Manager) -> Result<Outcome, Error> {
         }
         Some(_) | None => Readiness::unheard(),
     };
-    let begun = Begun { program, left, environment, flags: options.flags, settings, manager: manager.clone(), passed };
+    let (flags, manager) = (options.flags, manager.clone());
+    let begun = Begun { program, left, roles, environment, flags, settings, manager, passed };
     let outcome = begun.run(&log, &blocked, &ready);
     if let (Err(error), Some(background)) = (&outcome, &options.background) {
         start::tell_failure(error, background, &ready, &log);
@@ -130,6 +131,7 @@ fn begin(options: Options, manager: &Manager) -> Result<Outcome, Error> {
 struct Begun {
     program: upgrade::Program,
     left: Option<upgrade::Estate>,
+    roles: Roles,
     environment: Environment,
     flags: Flags,
     settings: Settings,
@@ -140,21 +142,23 @@ struct Begun {
 impl Begun {
     /// Is the daemon.
     fn run(self, log: &Log, blocked: &Blocked, ready: &Readiness) -> Result<(), Error> {
-        let Self { program, left, environment, flags, settings, manager, passed } = self;
+        let Self { program, left, roles, environment, flags, settings, manager, passed } = self;
         fd::close_all_on_exec().map_err(Error::Descriptors)?;
 
-        directory::prepare(&settings.paths.state_directory, Access::Private)?;
+        roles.prepare(&settings.paths.state_directory, Access::Private)?;
         let group = group(&settings, &environment)?;
         let access = if group.is_some() { Access::Reachable } else { Access::Private };
-        directory::prepare(&settings.paths.runtime_directory, access)?;
-        log.prepare()?;
-        let inbox = Inbox::new(blocked)?;
-        let upgrades = upgrade::Upgrades::new(program, environment.mode, inbox.notifier(), left.as_ref());
+        roles.prepare(&settings.paths.runtime_directory, access)?;
+        log.prepare(&roles)?;
+        let upgraded = upgrade::told(left.as_ref());
         let hold = match left {
             Some(left) => Hold::inherit(left, &settings)?,
-            None => Hold::acquire(&settings, group, passed)?,
+            None => roles.begin(&settings, group, passed, &program.path)?,
         };
+        roles.descend(&settings)?;
         log.open()?;
+        let inbox = Inbox::new(blocked)?;
+        let upgrades = upgrade::Upgrades::new(program, environment.mode, inbox.notifier(), upgraded);
         let life = life(&manager)?;
         let given = Given { uid: environment.uid, group };
         let organs = {
@@ -188,39 +192,6 @@ fn life(manager: &Manager) -> Result<Lifecycle<'static>, Error> {
 pub fn trial(options: &Options, expects: &str) -> Result<String, Error> {
     upgrade::Trial::stand(expects, options)?;
     Ok(format!("{}{VERSION}", upgrade::WORD))
-}
-
-/// Runs the runner: its listening socket is its standard input.
-///
-/// # Errors
-/// [`Error`] where the socket is not one, or the runner cannot do its work.
-pub fn runner() -> Result<(), Error> {
-    let table = match crate::daemon::upgrade::inherited()? {
-        Some(table) => table,
-        None => first_table()?,
-    };
-    memory::forget_code().map_err(Error::Memory)?;
-    Ok(crate::runner::serve(table)?)
-}
-
-fn first_table() -> Result<crate::runner::Table, Error> {
-    let listener = fd::take_standard_input().map_err(Error::Descriptors)?;
-    nix::sys::socket::getsockname::<nix::sys::socket::UnixAddr>(std::os::fd::AsRawFd::as_raw_fd(&listener.as_fd()))
-        .map_err(|source| Error::NoListener(source.into()))?;
-    crate::runner::Table::new(listener, nix::unistd::geteuid().as_raw()).map_err(Error::OpenFiles)
-}
-
-/// Tasks run as whoever runs the daemon: as root only where the configuration says so in words.
-fn refuse_root(settings: &Settings, environment: &Environment) -> Result<(), Error> {
-    match (environment.uid, settings.security.allow_root_tasks) {
-        (0, RootTasks::Refused) => {
-            // What stands in the last file that was read wins.
-            let read = settings.files().last().map(Path::to_owned);
-            let file = read.unwrap_or_else(|| environment.config_directory().join("config.yml"));
-            Err(Error::RootTasks { words: RootTasks::Allowed.word(), file })
-        }
-        (0, RootTasks::Allowed) | (1.., RootTasks::Refused | RootTasks::Allowed) => Ok(()),
-    }
 }
 
 /// The group that may submit tasks: to a daemon of the whole host alone, and to none that runs tasks as root,

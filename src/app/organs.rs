@@ -1,11 +1,11 @@
 //! The daemon's organs: store, executor, engine and API, started in this order and ended in the other.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::guard;
 use super::heart::Heart;
 use super::inbox::{Inbox, Notice, Stir};
 use super::upgrade::Upgrades;
@@ -16,9 +16,8 @@ use crate::daemon::health::Registry;
 use crate::daemon::lifecycle::Hooks;
 use crate::daemon::program::Program;
 use crate::engine::{self, Caller, Command, Engine, Handle, Query};
-use crate::executor::{Launcher, Outputs, Replacer, RunnerLink};
+use crate::executor::{Dialer, Outputs, Replacer, RunnerLink};
 use crate::store::{SqliteStore, Store};
-use crate::sys::fd::OpenFiles;
 use crate::task::Bytes;
 
 /// How long the API may take to end: longer than it waits for requests under way.
@@ -58,7 +57,7 @@ impl Organs {
         let store = SqliteStore::open(&path, &sections::store(settings), now())?;
         let (handle, messages) = Handle::new();
         let executor =
-            link(settings, store.identity(), hold.open_files, upgrades.program.path.clone(), handle.clone())?;
+            link(settings, store.identity(), guard::dialer(settings, given.uid, hold.runner), handle.clone())?;
         let runner = executor.replacer();
         let hub = Hub::new();
         let (feed, stir) = (hub.clone(), inbox.stir());
@@ -153,21 +152,10 @@ impl Organs {
     }
 }
 
-fn link(
-    settings: &Settings,
-    identity: &str,
-    open_files: OpenFiles,
-    program: PathBuf,
-    engine: Handle,
-) -> Result<RunnerLink, Error> {
-    let launcher = Launcher {
-        socket: settings.paths.runtime_directory.join("runner.sock"),
-        command: Some((program, vec![super::RUNNER.into()])),
-        open_files: Some(open_files),
-    };
+fn link(settings: &Settings, identity: &str, dialer: Dialer, engine: Handle) -> Result<RunnerLink, Error> {
     let outputs = Outputs::new(&settings.paths.state_directory);
     let sink = Box::new(move |report| engine.report(report));
-    RunnerLink::new(identity, outputs, Box::new(launcher), sink)
+    RunnerLink::new(identity, outputs, Box::new(dialer), sink)
         .map_err(|source| Error::Thread { what: "the runner's link", source })
 }
 

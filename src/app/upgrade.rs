@@ -106,7 +106,7 @@ impl Trial {
         }
         let environment = Environment::of_process(mode(trial.system));
         let settings = config::load(&environment, &options.flags)?;
-        super::refuse_root(&settings, &environment)?;
+        super::Roles::of(&settings, &environment, None)?;
         store::check_schema(&settings.paths.state_directory.join("queue.db"), trial.schema)?;
         let own = Self::new(&settings, environment.mode);
         let moved = [
@@ -134,6 +134,8 @@ pub(super) struct Estate {
     system: bool,
     started_at: i64,
     pub(super) open_files: OpenFiles,
+    /// The runner's user.
+    pub(super) runner: u32,
     pub(super) lock: Inheritable,
     pub(super) state_lock: Option<Inheritable>,
     sockets: BTreeMap<String, Inheritable>,
@@ -157,6 +159,7 @@ impl Estate {
             system: mode == Mode::System,
             started_at: hold.started_at.0,
             open_files: hold.open_files,
+            runner: hold.runner,
             lock: copy(hold.lock.as_fd())?,
             state_lock: hold.state_lock.as_ref().map(|lock| copy(lock.as_fd())).transpose()?,
             sockets: [Some((CONTROL, hold.entrance.listeners.control.as_fd())), loopback]
@@ -193,6 +196,16 @@ impl Estate {
     }
 }
 
+/// How this program came to be the daemon.
+pub(super) fn told(left: Option<&Estate>) -> UpgradeDocument {
+    left.map_or_else(UpgradeDocument::default, |left| {
+        info!(from = left.version, to = VERSION, "upgraded");
+        let (from, to) = (left.version.clone(), Some(VERSION.to_owned()));
+        let state = UpgradeState::ReplacingRunner;
+        UpgradeDocument { number: left.number, state, from, to, reason: None, runner: None }
+    })
+}
+
 /// The upgrades of this process.
 pub(super) struct Upgrades {
     pub(super) program: Program,
@@ -209,13 +222,7 @@ pub(super) struct Tried {
 }
 
 impl Upgrades {
-    pub(super) fn new(program: Program, mode: Mode, notifier: Notifier, left: Option<&Estate>) -> Self {
-        let document = left.map_or_else(UpgradeDocument::default, |left| {
-            info!(from = left.version, to = VERSION, "upgraded");
-            let (from, to) = (left.version.clone(), Some(VERSION.to_owned()));
-            let state = UpgradeState::ReplacingRunner;
-            UpgradeDocument { number: left.number, state, from, to, reason: None, runner: None }
-        });
+    pub(super) fn new(program: Program, mode: Mode, notifier: Notifier, document: UpgradeDocument) -> Self {
         Self { program, mode, notifier, document: Arc::new(Mutex::new(document)), waiting: None }
     }
 

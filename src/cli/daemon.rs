@@ -1,5 +1,6 @@
 //! `start`, `status`, `stop` and `reload`: the daemon itself.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -58,8 +59,8 @@ pub(super) fn started(session: &mut Session<'_>, options: &Start) -> anyhow::Res
 }
 
 /// Is the daemon's second process, until the daemon has no more use for it.
-pub(super) fn runner() -> anyhow::Result<ExitCode> {
-    app::runner()?;
+pub(super) fn runner(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
+    app::runner(&app::RunnerOptions::parse(arguments)?)?;
     Ok(Code::Success.into())
 }
 

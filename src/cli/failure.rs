@@ -12,6 +12,7 @@ use super::parse::ParseError;
 use crate::app;
 use crate::client::ClientError;
 use crate::config::ConfigError;
+use crate::daemon::privileges::PrivilegeError;
 use crate::daemon::process::{Reason, StartError};
 use crate::daemon::unit::Unit;
 use crate::daemon::{LockError, StopError};
@@ -170,7 +171,11 @@ fn of_own(failure: &Failure) -> Code {
 
 fn of_app(error: &app::Error) -> Code {
     match error {
-        app::Error::Config(_) | app::Error::RootTasks { .. } | app::Error::NoStderr => Code::Config,
+        app::Error::Config(_)
+        | app::Error::RootTasks { .. }
+        | app::Error::SameUser(_)
+        | app::Error::Privileges(PrivilegeError::Unknown { .. } | PrivilegeError::IsRoot { .. })
+        | app::Error::NoStderr => Code::Config,
         app::Error::Lock(LockError::PermissionDenied { .. }) => Code::Forbidden,
         app::Error::Start(StartError::StartFailed { reason, .. }) => match reason {
             Reason::Told { code, .. } => Code::Told(*code),

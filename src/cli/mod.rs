@@ -52,8 +52,8 @@ use session::Session;
 pub fn main() -> ExitCode {
     let line: Vec<_> = std::env::args_os().collect();
     // Before anything else is touched: a runner lives long, and its memory counts.
-    if line.len() == 2 && line[1] == app::RUNNER {
-        return ended(daemon::runner());
+    if line.get(1).is_some_and(|verb| verb == app::RUNNER) {
+        return ended(daemon::runner(&line[2..]));
     }
     let arguments = match Arguments::read(&line) {
         Ok(arguments) => arguments,

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::error::{Fault, Reason, hint};
 use super::leaf::{Count, Leaf, Limit, Nice, Size, Span, wrong};
 use super::lists::{Command, Queues};
-use super::names::{AbsolutePath, GroupName, Loopback};
+use super::names::{AbsolutePath, AccountName, Loopback};
 use super::source::{Key, Position, Source, Sourced};
-use super::words::{Format, Interrupted, Level, LogTarget, RootTasks, Slots};
+use super::words::{Format, Gains, Interrupted, Level, LogTarget, RootTasks, RunnerStart, Slots};
 use super::yaml::{Name, Node, Value, parse};
 use crate::task::{QueueName, Signal};
 
@@ -98,6 +98,7 @@ section! {
         health: HealthFragment,
         hooks: HooksFragment,
         store: StoreFragment,
+        runner: RunnerFragment,
         security: SecurityFragment,
     }
 }
@@ -198,7 +199,7 @@ section! {
         header_timeout: Maybe<Span<100, HOUR>>,
         request_timeout: Maybe<Span<100, HOUR>>,
         max_connections: Maybe<Count<4, 65_536>>,
-        group: Maybe<GroupName>,
+        group: Maybe<AccountName>,
     }
 }
 
@@ -251,8 +252,20 @@ section! {
 }
 
 section! {
-    /// What must be agreed to in words.
+    /// The parent of the tasks.
+    RunnerFragment {
+        start: Maybe<RunnerStart>,
+    }
+}
+
+section! {
+    /// Who the processes are, and what they may.
     SecurityFragment {
+        user: Maybe<AccountName>,
+        group: Maybe<AccountName>,
+        runner_user: Maybe<AccountName>,
+        runner_group: Maybe<AccountName>,
+        task_privileges: Maybe<Gains>,
         allow_root_tasks: Maybe<RootTasks>,
     }
 }

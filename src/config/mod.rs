@@ -31,8 +31,8 @@ pub use error::{ConfigError, Fault, Reason};
 pub use load::{Flags, load};
 pub use places::{Environment, Mode};
 pub use settings::{
-    Api, Effect, Entry, Health, Hooks, Host, Intake, Log, Paths, Retention, Security, Settings, Store, Tasks,
+    Api, Effect, Entry, Health, Hooks, Host, Intake, Log, Paths, Retention, Runner, Security, Settings, Store, Tasks,
 };
 pub use source::{Key, Position, Source};
 pub use units::{UnitError, format_duration, format_size, parse_duration, parse_size};
-pub use words::{Format, Level, LogTarget, RootTasks};
+pub use words::{Format, Gains, Level, LogTarget, RootTasks, RunnerStart};

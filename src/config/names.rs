@@ -40,12 +40,12 @@ impl fmt::Display for AbsolutePath {
     }
 }
 
-/// The name of a group of users; whether it exists is for the host to say.
+/// The name of a user or a group; whether it exists is for the host to say.
 #[derive(Debug, Clone)]
-pub(super) struct GroupName(pub(super) String);
+pub(super) struct AccountName(pub(super) String);
 
-impl Leaf for GroupName {
-    const WANTED: &'static str = "the name of a group";
+impl Leaf for AccountName {
+    const WANTED: &'static str = "the name of a user or a group";
 
     fn read(value: &Value) -> Result<Self, Reason> {
         match value {
@@ -57,7 +57,7 @@ impl Leaf for GroupName {
     }
 }
 
-impl fmt::Display for GroupName {
+impl fmt::Display for AccountName {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.0)
     }

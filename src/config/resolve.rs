@@ -8,15 +8,18 @@ use std::time::Duration;
 use super::error::{Fault, Reason};
 use super::file::{
     ApiFragment, Fragment, HealthFragment, HooksFragment, HostFragment, IntakeFragment, LimitsFragment, LogFragment,
-    PathsFragment, QueueFragment, QueuesFragment, RetentionFragment, SecurityFragment, StoreFragment, TasksFragment,
+    PathsFragment, QueueFragment, QueuesFragment, RetentionFragment, RunnerFragment, SecurityFragment, StoreFragment,
+    TasksFragment,
 };
 use super::leaf::{Count, Limit, Nice, Size, Span};
 use super::ledger::Ledger;
 use super::lists::{Command, Queues};
-use super::names::{AbsolutePath, GroupName};
-use super::settings::{Api, Health, Hooks, Host, Intake, Log, Paths, Retention, Security, Settings, Store, Tasks};
+use super::names::{AbsolutePath, AccountName};
+use super::settings::{
+    Api, Health, Hooks, Host, Intake, Log, Paths, Retention, Runner, Security, Settings, Store, Tasks,
+};
 use super::source::{Source, Sourced};
-use super::words::{Format, Interrupted, Level, LogTarget, RootTasks, Slots};
+use super::words::{Format, Gains, Interrupted, Level, LogTarget, RootTasks, RunnerStart, Slots};
 use crate::task::{BreakerLimits, Limits, OnInterrupt, QueueLimits, QueueName, Signal, Stop};
 
 /// The longest path that fits `sun_path` with its final zero byte, unix(7).
@@ -60,6 +63,7 @@ pub(super) fn resolve(
         health: ledger.section("health", |l| health(l, fragment.health, min_free)),
         hooks: ledger.section("hooks", |l| hooks(l, fragment.hooks)),
         store: ledger.section("store", |l| store(l, fragment.store)),
+        runner: ledger.section("runner", |l| runner(l, fragment.runner)),
         security: ledger.section("security", |l| security(l, fragment.security)),
         values: ledger.into_values(),
         files,
@@ -180,7 +184,7 @@ fn api(ledger: &mut Ledger<'_>, said: ApiFragment) -> Api {
         header_timeout: ledger.restart("header_timeout", said.header_timeout, seconds(10)).0,
         request_timeout: ledger.restart("request_timeout", said.request_timeout, seconds(60)).0,
         max_connections: ledger.restart("max_connections", said.max_connections, Count(1024)).0,
-        group: ledger.restart("group", said.group, GroupName("taskdaemon".to_owned())).0,
+        group: ledger.restart("group", said.group, name("taskdaemon")).0,
     }
 }
 
@@ -221,9 +225,23 @@ fn store(ledger: &mut Ledger<'_>, said: StoreFragment) -> Store {
     Store { cache: ledger.restart("cache", said.cache, Size(2 * MIB)).0 }
 }
 
+fn runner(ledger: &mut Ledger<'_>, said: RunnerFragment) -> Runner {
+    Runner { start: ledger.restart("start", said.start, RunnerStart::Daemon) }
+}
+
 fn security(ledger: &mut Ledger<'_>, said: SecurityFragment) -> Security {
-    let allow_root_tasks = ledger.restart("allow_root_tasks", said.allow_root_tasks, RootTasks::Refused);
-    Security { allow_root_tasks }
+    Security {
+        user: ledger.restart("user", said.user, name("taskdaemon")).0,
+        group: ledger.restart("group", said.group, name("taskdaemon")).0,
+        runner_user: ledger.restart("runner_user", said.runner_user, name("taskdaemon-runner")).0,
+        runner_group: ledger.restart("runner_group", said.runner_group, name("taskdaemon-runner")).0,
+        task_privileges: ledger.restart("task_privileges", said.task_privileges, Gains::Auto),
+        allow_root_tasks: ledger.restart("allow_root_tasks", said.allow_root_tasks, RootTasks::Refused),
+    }
+}
+
+fn name(name: &str) -> AccountName {
+    AccountName(name.to_owned())
 }
 
 fn seconds<const LEAST: u64, const MOST: u64>(seconds: u64) -> Span<LEAST, MOST> {

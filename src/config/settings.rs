@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::source::{Key, Source};
-use super::words::{Format, Level, LogTarget, RootTasks};
+use super::words::{Format, Gains, Level, LogTarget, RootTasks, RunnerStart};
 use crate::task::{Limits, OnInterrupt, QueueLimits, QueueName, Stop};
 
 /// The whole configuration. Each part of the daemon is given its own section, never this.
@@ -34,7 +34,9 @@ pub struct Settings {
     pub hooks: Hooks,
     /// The database.
     pub store: Store,
-    /// What must be agreed to in words.
+    /// The parent of the tasks.
+    pub runner: Runner,
+    /// Who the processes are, and what they may.
     pub security: Security,
     pub(super) values: Vec<Entry>,
     pub(super) files: Vec<PathBuf>,
@@ -229,9 +231,26 @@ pub struct Store {
     pub cache: u64,
 }
 
-/// Section `security`.
+/// Section `runner`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Runner {
+    /// Who starts it.
+    pub start: RunnerStart,
+}
+
+/// Section `security`.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Security {
+    /// The user that the daemon becomes where root starts it in system mode.
+    pub user: String,
+    /// The group that goes with it.
+    pub group: String,
+    /// The user that the runner and the tasks become then.
+    pub runner_user: String,
+    /// The group that goes with it.
+    pub runner_group: String,
+    /// Whether programs that a task executes may gain rights.
+    pub task_privileges: Gains,
     /// Whether tasks may run as root.
     pub allow_root_tasks: RootTasks,
 }

@@ -152,7 +152,7 @@ security:
         home.faults(),
         [
             "config.d/a.yml:1:1: colour: is not a known key; known here: paths, log, host, tasks, queues, intake, \
-             retention, api, health, hooks, store, security",
+             retention, api, health, hooks, store, runner, security",
             "config.d/a.yml:2:20: intake.min_free: needs a size such as 64M, not the number -1",
             "config.d/a.yml:2:35: intake.max_tasks: must be from 1 to 4294967295, not 0",
             "config.yml:2:3: log.levle: is not a known key; did you mean level?",

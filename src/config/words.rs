@@ -110,6 +110,28 @@ choice! {
     }
 }
 
+choice! {
+    /// Who starts the runner.
+    pub RunnerStart wants "daemon or service" {
+        /// The daemon, unless one answers.
+        Daemon = "daemon",
+        /// A service manager.
+        Service = "service",
+    }
+}
+
+choice! {
+    /// Whether programs that a task executes may gain rights, by set-user-ID as sudo(8) does.
+    pub Gains wants "auto, none or setuid" {
+        /// None in system mode, setuid in user mode.
+        Auto = "auto",
+        /// They may not.
+        None = "none",
+        /// They may.
+        Setuid = "setuid",
+    }
+}
+
 /// How many tasks run at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Slots {

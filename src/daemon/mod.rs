@@ -29,12 +29,14 @@
 pub mod directory;
 pub mod health;
 mod inspect;
+pub mod keeper;
 pub mod lifecycle;
 mod lock;
 mod lockfile;
 pub mod log;
 mod pidfile;
 pub mod port;
+pub mod privileges;
 pub mod process;
 pub mod program;
 mod readiness;
@@ -51,7 +53,7 @@ mod wait;
 
 pub use inspect::{Left, Status, inspect};
 pub use lock::{LOCK_FILE, Lock, LockError, PID_FILE};
-pub use pidfile::PidFileError;
+pub use pidfile::{PidFileError, publish as publish_pid_file};
 pub use readiness::Readiness;
 pub use record::{Phase, Record, RecordError};
 pub use stop::{StopError, Stopped, stop};

@@ -4,7 +4,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
@@ -50,9 +50,44 @@ pub(super) fn write(path: &Path, pid: i32) -> Result<(), PidFileError> {
         .mode(0o644)
         .custom_flags(O_NOFOLLOW)
         .open(&new)
-        .and_then(|mut file| file.write_all(format!("{pid}\n").as_bytes()))
+        .and_then(|mut file| {
+            // Whatever the daemon's umask is.
+            file.set_permissions(fs::Permissions::from_mode(0o644))?;
+            file.write_all(format!("{pid}\n").as_bytes())
+        })
         .map_err(|error| io("write")(&new, error))?;
     fs::rename(&new, path).map_err(|error| io("replace")(path, error))
+}
+
+/// Leaves a second PID file, of this process, beside `directory`, where only root can write: `/run/example.pid` for
+/// `/run/example`. Root's scripts can trust it, while `directory` may be another user's. Where others can write
+/// there too, it is left out.
+///
+/// # Errors
+/// As for any PID file.
+pub fn publish(directory: &Path) -> Result<(), PidFileError> {
+    let path = beside(directory);
+    let above = path.parent().unwrap_or(Path::new("/"));
+    let found =
+        fs::metadata(above).map_err(|source| PidFileError::Io { verb: "look at", path: above.to_owned(), source })?;
+    if found.uid() != 0 || found.mode() & 0o022 != 0 {
+        return Ok(());
+    }
+    write(&path, i32::try_from(std::process::id()).unwrap_or_default())
+}
+
+/// Removes what [`publish`] left, for a daemon that is gone. Only root can: others leave it.
+pub(super) fn retract(directory: &Path) {
+    if nix::unistd::geteuid().is_root() {
+        // The next start writes it anew, whatever stands there.
+        drop(remove(&beside(directory)));
+    }
+}
+
+fn beside(directory: &Path) -> PathBuf {
+    let mut name = directory.as_os_str().to_owned();
+    name.push(".pid");
+    PathBuf::from(name)
 }
 
 /// The number in the file: `Ok(None)` where there is no file, `Ok(Some(None))` where it holds none.
@@ -104,7 +139,7 @@ fn remove_if_there(path: &Path) -> Result<(), PidFileError> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 

@@ -10,6 +10,7 @@ use nix::libc::{EPERM, ESRCH, SIGKILL, SIGTERM};
 
 use super::inspect::{Status, inspect};
 use super::lock::{LockError, clean};
+use super::pidfile;
 use super::record::Record;
 use super::wait::readable;
 use crate::sys::pidfd;
@@ -77,9 +78,15 @@ pub enum StopError {
 /// [`StopError`] tells why it may still run.
 pub fn stop(directory: &Path, grace: Duration) -> Result<Stopped, StopError> {
     match inspect(directory) {
-        Status::Stopped => Ok(Stopped::NotRunning),
+        Status::Stopped => {
+            pidfile::retract(directory);
+            Ok(Stopped::NotRunning)
+        }
         Status::Stale { .. } => match clean(directory) {
-            Ok(()) => Ok(Stopped::StaleCleaned),
+            Ok(()) => {
+                pidfile::retract(directory);
+                Ok(Stopped::StaleCleaned)
+            }
             // One has started meanwhile.
             Err(LockError::AlreadyRunning { .. }) => stop(directory, grace),
             Err(error) => Err(error.into()),
@@ -88,6 +95,7 @@ pub fn stop(directory: &Path, grace: Duration) -> Result<Stopped, StopError> {
         Status::Starting(record) | Status::Running(record) | Status::Stopping(record) => {
             let stopped = end(&record, grace)?;
             clean_after(directory, &record)?;
+            pidfile::retract(directory);
             Ok(stopped)
         }
     }

@@ -1,11 +1,16 @@
-//! The way to the runner: its socket, and its start where nobody answers there.
+//! The way to the runner: its start, where nobody answers yet, and its socket.
 
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::{Mode, umask};
 
 use super::link::Connect;
 use crate::daemon::service;
@@ -13,7 +18,10 @@ use crate::sys::fd::OpenFiles;
 use crate::sys::{process, socket};
 use crate::wire::runner::mark;
 
-/// Finds the runner at its socket, or starts it.
+/// How long a runner that lives may take to hang up.
+const HANG_UP: Duration = Duration::from_secs(2);
+
+/// Starts the runner, before the daemon gives up what that takes.
 ///
 /// It is started in a session of its own, a child of init, so that it outlives this process, with the
 /// listening socket as its standard input: whoever connects at once waits in the socket's queue, and
@@ -22,34 +30,26 @@ use crate::wire::runner::mark;
 /// Two launchers for one socket must be kept apart by their daemons' lock.
 #[derive(Debug)]
 pub struct Launcher {
-    /// The socket, in a directory that only this user and the runner's may enter.
-    pub socket: PathBuf,
-    /// The program and its arguments; `None` where somebody else (a service manager) starts it.
-    pub command: Option<(PathBuf, Vec<OsString>)>,
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
     /// The runner's limits on open files, which become its tasks'; `None` leaves it this process's own.
     pub open_files: Option<OpenFiles>,
 }
 
-/// Why no runner was reached.
+/// Why the runner was not started.
 #[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// Somebody else should have started it.
-    #[error("connect to the runner at {}; start its service", path.display())]
-    Connect {
-        /// Its socket.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The socket for a new one.
+pub enum LaunchError {
+    /// Its socket.
     #[error("listen at {}", path.display())]
     Listen {
-        /// Its socket.
+        /// Where.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
-    /// The new one itself.
+    /// The runner itself.
     #[error("start the runner {}", program.display())]
     Launch {
         /// The program.
@@ -59,38 +59,102 @@ pub enum ConnectError {
     },
 }
 
-impl Connect for Launcher {
-    fn connect(&mut self) -> Result<OwnedFd, ConnectError> {
-        let path = || self.socket.clone();
-        match (socket::connect(&self.socket), &self.command) {
-            (Ok(link), _) => Ok(link),
-            (Err(error), Some((program, arguments))) if nobody_answers(&error) => {
-                self.launch(program, arguments)?;
-                socket::connect(&self.socket).map_err(|source| ConnectError::Connect { path: path(), source })
-            }
-            (Err(source), _) => Err(ConnectError::Connect { path: path(), source }),
-        }
+/// Listens where the runner is to be found; `None` where one answers there, of a daemon before this one.
+///
+/// Only this user can connect there. To be called before there are threads, which would see another umask meanwhile.
+///
+/// # Errors
+/// [`LaunchError::Listen`].
+pub fn listen_for_runner(path: &Path) -> Result<Option<OwnedFd>, LaunchError> {
+    let failed = |source| LaunchError::Listen { path: path.to_owned(), source };
+    match connect_to_the_living(path) {
+        Ok(_) => return Ok(None),
+        Err(error) if nobody_answers(&error) => {}
+        Err(error) => return Err(failed(error)),
     }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        Ok(()) | Err(_) => {}
+    }
+    let before = umask(Mode::from_bits_truncate(0o177));
+    let listener = socket::listen(path);
+    umask(before);
+    listener.map(Some).map_err(failed)
 }
 
 impl Launcher {
-    fn launch(&self, program: &PathBuf, arguments: &[OsString]) -> Result<(), ConnectError> {
-        let listen = |source| ConnectError::Listen { path: self.socket.clone(), source };
-        match fs::remove_file(&self.socket) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(listen(error)),
-            Ok(()) | Err(_) => {}
-        }
-        let listener = socket::listen(&self.socket).map_err(listen)?;
-        let mut command = Command::new(program);
+    /// Starts it, to accept from `listener`.
+    ///
+    /// # Errors
+    /// [`LaunchError::Launch`] where the program cannot be executed.
+    pub fn launch(&self, listener: OwnedFd) -> Result<(), LaunchError> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments);
         // This process may be a task's child; the runner is not.
-        command.args(arguments);
         // Nor is it the one that the service manager speaks to.
         for name in mark::NAMES.iter().chain(&service::VARIABLES) {
             command.env_remove(name);
         }
         process::launch(command, listener, self.open_files)
-            .map_err(|source| ConnectError::Launch { program: program.clone(), source })
+            .map_err(|source| LaunchError::Launch { program: self.program.clone(), source })
     }
+}
+
+/// Connects to the runner at its socket, and to nobody else.
+#[derive(Debug, Clone)]
+pub struct Dialer {
+    /// The socket, in a directory that only this user changes.
+    pub socket: PathBuf,
+    /// Who may be at its other end: the runner's user, and whoever opened the socket for it.
+    pub users: Vec<u32>,
+}
+
+/// Why no runner was reached.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Nobody answers.
+    #[error(
+        "connect to the runner at {}; whoever starts it should (a service manager its service, else restart the daemon)",
+        path.display()
+    )]
+    Connect {
+        /// Its socket.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Somebody else answers.
+    #[error("refuse the runner at {}: it is a process of user {user}; end that one", path.display())]
+    Stranger {
+        /// Its socket.
+        path: PathBuf,
+        /// Whose process it is.
+        user: u32,
+    },
+}
+
+impl Connect for Dialer {
+    fn connect(&mut self) -> Result<OwnedFd, ConnectError> {
+        let failed = |source| ConnectError::Connect { path: self.socket.clone(), source };
+        let link = socket::connect(&self.socket).map_err(failed)?;
+        let user = socket::peer(&link).map_err(failed)?.uid;
+        if self.users.contains(&user) {
+            return Ok(link);
+        }
+        Err(ConnectError::Stranger { path: self.socket.clone(), user })
+    }
+}
+
+/// Connects where a process takes connections. One that is dying still has its socket: it is given up by the kernel,
+/// while one that lives takes what waits there, finds nothing said, and hangs up. Then a second connection tells.
+fn connect_to_the_living(path: &Path) -> io::Result<OwnedFd> {
+    let first = socket::connect(path)?;
+    socket::end_writing(&first);
+    // One that takes longer has much to do, which the dead have not.
+    let timeout = PollTimeout::try_from(HANG_UP).unwrap_or(PollTimeout::MAX);
+    let mut fds = [PollFd::new(first.as_fd(), PollFlags::POLLIN)];
+    while poll(&mut fds, timeout) == Err(Errno::EINTR) {}
+    socket::connect(path)
 }
 
 fn nobody_answers(error: &io::Error) -> bool {

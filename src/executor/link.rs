@@ -31,9 +31,9 @@ const LAST_PAUSE: Duration = Duration::from_secs(5);
 /// What is left to a dead runner's processes between SIGTERM and SIGKILL, in milliseconds.
 const SWEEP_GRACE_MS: u64 = 5_000;
 
-/// How a runner is reached: [`Launcher`](super::Launcher), or a test's own way.
+/// How a runner is reached: [`Dialer`](super::Dialer), or a test's own way.
 pub trait Connect: Send {
-    /// Connects to the runner, which is started first if need be.
+    /// Connects to the runner.
     ///
     /// # Errors
     /// Where there is none to be had now; it is tried again later.

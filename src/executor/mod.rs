@@ -3,8 +3,8 @@
 //! [`Executor`] takes orders and returns at once; what becomes of them arrives as [`Report`]s.
 //! The real one is a link to the runner process; the fake one serves the simulator.
 //!
-//! [`RunnerLink`] finds or starts the runner by a [`Launcher`] and keeps what attempts write in [`Outputs`]; a
-//! [`Replacer`] has it become another program.
+//! A [`Launcher`] starts the runner, [`RunnerLink`] finds it by a [`Dialer`] and keeps what attempts write in
+//! [`Outputs`]; a [`Replacer`] has it become another program.
 //!
 //! It must not know queues, policies or the store.
 
@@ -17,7 +17,7 @@ mod replace;
 mod tests;
 mod translate;
 
-pub use launch::{ConnectError, Launcher};
+pub use launch::{ConnectError, Dialer, LaunchError, Launcher, listen_for_runner};
 pub use link::{Connect, Replacer, RunnerLink};
 pub use outputs::{OutputError, Outputs};
 pub use replace::Replaced;

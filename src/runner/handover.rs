@@ -44,7 +44,7 @@ pub struct Table {
 
 impl Table {
     /// That of a runner which begins to serve `listener`, a listening [`SOCK_SEQPACKET`](crate::sys::socket) socket. Only
-    /// root and `daemon_uid` may connect.
+    /// `daemon_uid` may connect.
     ///
     /// # Errors
     /// Where the limit on open files cannot be raised, or the kernel has no random bytes.

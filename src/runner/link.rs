@@ -49,7 +49,7 @@ impl Runner {
     /// Listens to a daemon, with which a `version` is agreed on or not yet.
     pub(super) fn take_link(&mut self, socket: OwnedFd, version: Option<u16>) {
         let Ok(peer) = socket::peer(&socket) else { return };
-        if ![0, self.table.daemon_uid].contains(&peer.uid) || self.events.add(&socket, LINK).is_err() {
+        if peer.uid != self.table.daemon_uid || self.events.add(&socket, LINK).is_err() {
             return;
         }
         let silent_until = version.is_none().then(|| Instant::now() + SILENCE);

@@ -4,8 +4,8 @@
 //! [`procfs`] looks at others, [`pidfd`] holds on to them, [`signal`] takes and sends signals, [`fd`],
 //! [`pump`] and [`memfd`] move bytes, [`inherit`] leaves descriptors to the next program, [`socket`] passes messages with
 //! descriptors, [`peer`] tells who is at their other end, [`events`] waits for many descriptors at once, [`fs`]
-//! opens private files, [`clock`] reads the time, [`holder`] and [`tcp`] tell who has what is taken, [`usage`] what this process
-//! uses.
+//! opens private files, [`clock`] reads the time, [`holder`] and [`tcp`] tell who has what is taken, [`usage`] what this
+//! process uses, [`user`] changes who it is.
 //!
 //! All `unsafe` of the crate stands here. It must not know tasks, queues, messages or settings.
 #![allow(unsafe_code, reason = "the one module that may; each block tells why it is sound")]
@@ -30,3 +30,4 @@ pub mod socket;
 pub mod sqlite;
 pub mod tcp;
 pub mod usage;
+pub mod user;

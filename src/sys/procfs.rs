@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 
 /// One process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,12 +115,20 @@ fn numbers(list: &str) -> Vec<i32> {
     list.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect()
 }
 
-/// The user that process `pid` runs as.
+/// The user that process `pid` runs as: its real one. That `/proc/PID` belongs to root may only mean that the process
+/// keeps its memory to itself.
 ///
 /// # Errors
 /// NotFound where there is none.
 pub fn owner(pid: i32) -> io::Result<u32> {
-    Ok(fs::metadata(format!("/proc/{pid}"))?.uid())
+    let status = String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/status"))?).into_owned();
+    let real = field(&status, "Uid").and_then(|uids| uids.split_ascii_whitespace().next()?.parse().ok());
+    real.ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// What stands behind `name:` in a text such as `/proc/PID/status`.
+pub(super) fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
 /// The value of `name` in an environment as [`environment`] returns it.

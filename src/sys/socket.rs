@@ -50,6 +50,14 @@ pub fn listen(path: &Path) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// Listens on, in this process's name from now on: whoever connects finds it as the peer.
+///
+/// # Errors
+/// EINVAL for a socket that is not bound; listen(2).
+pub fn listen_in_own_name(listener: impl AsFd) -> io::Result<()> {
+    Ok(listen_on(&listener.as_fd(), Backlog::new(16)?)?)
+}
+
 /// Connects to whoever listens at `path`, without waiting: the connection stands before it is accepted.
 ///
 /// # Errors

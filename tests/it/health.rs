@@ -3,7 +3,6 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -126,11 +125,11 @@ fn c3_thresholds_change_with_a_reload() {
 
 #[test]
 fn c3_a_runner_that_stays_away_is_degraded_and_then_unhealthy() {
-    let mut daemon = Daemon::unstarted("health:\n  runner_away: 1s\n");
-    // Where its socket should be there is something that no runner can replace.
-    std::fs::create_dir_all(daemon.path("run/runner.sock/in-the-way")).unwrap();
-    std::fs::set_permissions(daemon.path("run"), std::fs::Permissions::from_mode(0o700)).unwrap();
-    daemon.start();
+    // In user mode, where it need not be another user's.
+    let mut daemon = Daemon::unstarted("health:\n  runner_away: 1s\nrunner:\n  start: service\n");
+    let command = daemon.command(&["start", "--user", "--foreground"]);
+    daemon.spawn_by(command);
+    daemon.wait_ready();
     let (_, health) = daemon.http("GET", "/health", "");
     assert_ne!(check(&health, "runner")["health"], "healthy", "{health}");
     eventually("it is unhealthy", || {

@@ -21,3 +21,4 @@ mod source;
 mod support;
 mod tasks;
 mod upgrade;
+mod users;

@@ -86,6 +86,20 @@ impl Daemon {
         fs::write(self.path("config.yml"), format!("{configuration}{allow}")).expect("the configuration is written");
     }
 
+    /// Writes the configuration file for a daemon that root starts, to become `mail`, with its tasks as `games`:
+    /// users that every host has. Where the tests are not root's, it says so and returns false.
+    #[allow(clippy::print_stderr, reason = "says what a test leaves out")]
+    pub(crate) fn configure_two_users(&mut self, configuration: &str) -> bool {
+        if !nix::unistd::Uid::effective().is_root() {
+            eprintln!("left out: only root can be several users");
+            return false;
+        }
+        self.hand_over(0, 0);
+        let users = "security:\n  user: mail\n  group: mail\n  runner_user: games\n  runner_group: games\n";
+        fs::write(self.path("config.yml"), format!("{configuration}{users}")).expect("the configuration is written");
+        true
+    }
+
     /// The binary with these arguments, pointed at this daemon.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
@@ -207,6 +221,14 @@ impl Daemon {
         self.reap();
     }
 
+    /// kill -9 of the daemon, the runner and its keeper.
+    pub(crate) fn kill_all(&mut self) {
+        let runner = self.runner_pid();
+        kill(parent(runner), 9);
+        kill(runner, 9);
+        self.kill();
+    }
+
     /// kill -9 of the runner and the daemon.
     pub(crate) fn kill_both(&mut self) {
         let runner = self.runner_pid();
@@ -311,15 +333,27 @@ impl Drop for Daemon {
             self.signal(9);
             self.reap();
             if let Some(runner) = runner {
-                kill(i32::try_from(runner).expect("a pid"), 9);
+                let runner = i32::try_from(runner).expect("a pid");
+                kill(parent(runner), 9);
+                kill(runner, 9);
             }
         }
-        end_everything_below(self.directory.path());
+        // What is ended may have started something meanwhile.
+        while end_everything_below(self.directory.path()) {}
     }
 }
 
+/// The process that started this one.
+pub(crate) fn parent(pid: i32) -> i32 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    line.and_then(|pid| pid.trim().parse().ok()).expect("the process has a parent")
+}
+
 /// Ends what a test left behind: every process that works in the test's directory or has it in its environment.
-fn end_everything_below(directory: &Path) {
+/// Whether there was any.
+fn end_everything_below(directory: &Path) -> bool {
+    let mut found = false;
     let mark = format!("TASKDAEMON_RUNTIME_DIRECTORY={}", directory.join("run").display());
     let within = |link: &str, entry: &fs::DirEntry| {
         fs::read_link(entry.path().join(link)).is_ok_and(|at| at.starts_with(directory))
@@ -330,8 +364,10 @@ fn end_everything_below(directory: &Path) {
         let marked = environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes());
         if marked || within("cwd", &entry) {
             kill(pid, 9);
+            found = true;
         }
     }
+    found
 }
 
 /// kill(2), for processes of the test's own.

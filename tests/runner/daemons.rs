@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal as Known, kill};
 use nix::unistd::Pid;
-use taskdaemon::executor::{Cause, Executor, ExitStatus, Launcher, Leftover, Report};
+use taskdaemon::executor::{
+    Cause, Connect, Dialer, Executor, ExitStatus, Launcher, Leftover, Report, listen_for_runner,
+};
 use taskdaemon::sys::procfs;
 
 use crate::host::{Daemon, Host, alive, assert_ended, eventually, key, sh};
@@ -199,42 +201,53 @@ fn a_launched_runner_outlives_its_daemon_and_a_dead_one_is_replaced() {
     let socket = directory.path().join("runner.sock");
     // Stale: its listener is gone.
     drop(taskdaemon::sys::socket::listen(&socket).unwrap());
-    let launcher = || Launcher {
-        socket: socket.clone(),
-        command: Some((env!("CARGO_BIN_EXE_taskdaemon").into(), vec!["runner".into()])),
+    let launcher = Launcher {
+        program: env!("CARGO_BIN_EXE_taskdaemon").into(),
+        arguments: vec!["runner".into(), "--keep".into()],
         open_files: None,
     };
-    let mut first = Daemon::new(directory.path(), "launched", Box::new(launcher()));
+    launcher.launch(listen_for_runner(&socket).unwrap().unwrap()).unwrap();
+    let dialer = || Dialer { socket: socket.clone(), users: vec![nix::unistd::geteuid().as_raw()] };
+    let mut first = Daemon::new(directory.path(), "launched", Box::new(dialer()));
     let runner = first.link().runner;
     let key = first.start(1, sh("echo $PPID; sleep 1000"));
     first.await_output(key, "\n");
     let pid: i32 = first.text(key).trim().parse().unwrap();
     let process = procfs::process(pid).unwrap();
-    assert_ne!(process.parent, i32::try_from(std::process::id()).unwrap());
-    assert_eq!(nix::unistd::getsid(Some(Pid::from_raw(pid))).unwrap(), Pid::from_raw(process.group));
+    let keeper = procfs::process(process.parent).unwrap();
+    assert_ne!(keeper.parent, i32::try_from(std::process::id()).unwrap());
+    assert_eq!(nix::unistd::getsid(Some(Pid::from_raw(pid))).unwrap(), Pid::from_raw(keeper.group));
     drop(first);
-    let mut second = Daemon::new(directory.path(), "launched", Box::new(launcher()));
+    assert!(listen_for_runner(&socket).unwrap().is_none(), "the next daemon starts no second one");
+    let mut second = Daemon::new(directory.path(), "launched", Box::new(dialer()));
     assert_eq!(second.link().runner, runner);
     kill(Pid::from_raw(pid), Known::SIGKILL).unwrap();
     second.wait("loss", |report| matches!(report, Report::Lost { .. }).then_some(()));
     assert_ne!(second.link().runner, runner);
     second.link.sweep(vec![Leftover { key, process: None }]);
     assert_eq!(swept(&second), [key]);
+    // As the daemon does it when it ends in good order.
+    std::fs::remove_file(&socket).unwrap();
     second.link.leave();
     second.wait("loss", |report| matches!(report, Report::Lost { .. }).then_some(()));
+    eventually("the keeper's end", || procfs::process(keeper.pid).map_or(true, |process| process.zombie));
 }
 
 #[test]
 fn a_runner_that_cannot_be_launched_is_told() {
     let directory = tempfile::tempdir().unwrap();
-    let command = Some(("/no/such/program".into(), Vec::new()));
-    let launcher = Launcher { socket: directory.path().join("runner.sock"), command, open_files: None };
-    let daemon = Daemon::new(directory.path(), "none", Box::new(launcher));
-    let reason = daemon.wait("loss", |report| match report {
-        Report::Lost { reason } => Some(reason),
-        _ => None,
-    });
-    assert!(reason.starts_with("start the runner /no/such/program: No such file"), "{reason}");
+    let listener = listen_for_runner(&directory.path().join("runner.sock")).unwrap().unwrap();
+    let launcher = Launcher { program: "/no/such/program".into(), arguments: Vec::new(), open_files: None };
+    let told = launcher.launch(listener).unwrap_err().to_string();
+    assert_eq!(told, "start the runner /no/such/program");
+}
+
+#[test]
+fn a_runner_of_another_user_is_refused() {
+    let host = Host::new();
+    let mut dialer = Dialer { socket: host.socket(), users: vec![64_001] };
+    let told = Connect::connect(&mut dialer).unwrap_err().to_string();
+    assert!(told.contains("it is a process of user"), "{told}");
 }
 
 #[test]

@@ -1,0 +1,177 @@
+//! The runner's process: who it becomes, and who keeps it running.
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::process::{Command, Stdio};
+
+use nix::sys::socket::{UnixAddr, getsockname};
+use nix::unistd::{User, geteuid};
+
+use super::Error;
+use crate::daemon::keeper;
+use crate::daemon::privileges::{self, Account, Extent};
+use crate::daemon::upgrade::inherited;
+use crate::runner::{Table, serve};
+use crate::sys::{fd, memory, process, signal, socket, user};
+
+/// The argument that makes this program the runner.
+pub const RUNNER: &str = "runner";
+
+/// How the runner is to run, as its command line says it. By hand: to have it read as the other verbs' is would
+/// take more memory than all the rest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunnerOptions {
+    /// Start another process as the runner, and another one where that fails: `--keep`.
+    pub keep: bool,
+    /// Who it becomes, started by root: `--as UID:GID:GROUP,GROUP…`.
+    pub account: Option<Account>,
+    /// Whom it serves: `--daemon USER`; unless said, its own user.
+    pub daemon: Option<u32>,
+    /// Have no program of a task's gain rights: `--no-new-privileges`.
+    pub no_new_privileges: bool,
+}
+
+impl RunnerOptions {
+    /// Reads them from the arguments behind `runner`.
+    ///
+    /// # Errors
+    /// [`Error::RunnerArgument`] names the first that is not known.
+    pub fn parse(arguments: &[OsString]) -> Result<Self, Error> {
+        let mut options = Self::default();
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            let unknown = || Error::RunnerArgument(argument.to_string_lossy().into_owned());
+            let mut value = || arguments.next().and_then(|value| value.to_str()).ok_or_else(unknown);
+            match argument.to_str() {
+                Some("--keep") => options.keep = true,
+                Some("--no-new-privileges") => options.no_new_privileges = true,
+                Some("--as") => options.account = Some(account(value()?).ok_or_else(unknown)?),
+                Some("--daemon") => options.daemon = Some(user_number(value()?).ok_or_else(unknown)?),
+                Some(_) | None => return Err(unknown()),
+            }
+        }
+        Ok(options)
+    }
+
+    /// The arguments that [`RunnerOptions::parse`] reads.
+    pub(super) fn arguments(&self) -> Vec<OsString> {
+        let mut words = Vec::new();
+        if self.keep {
+            words.push("--keep".to_owned());
+        }
+        if let Some(Account { uid, gid, groups }) = &self.account {
+            let groups: Vec<String> = groups.iter().map(ToString::to_string).collect();
+            words.extend(["--as".to_owned(), format!("{uid}:{gid}:{}", groups.join(","))]);
+        }
+        if let Some(daemon) = self.daemon {
+            words.extend(["--daemon".to_owned(), daemon.to_string()]);
+        }
+        if self.no_new_privileges {
+            words.push("--no-new-privileges".to_owned());
+        }
+        words.into_iter().map(OsString::from).collect()
+    }
+}
+
+fn account(text: &str) -> Option<Account> {
+    let mut parts = text.splitn(3, ':');
+    let (uid, gid) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    let groups = parts.next()?.split(',').map(|group| group.parse().ok()).collect::<Option<_>>()?;
+    Some(Account { uid, gid, groups })
+}
+
+fn user_number(text: &str) -> Option<u32> {
+    text.parse().ok().or_else(|| Some(User::from_name(text).ok().flatten()?.uid.as_raw()))
+}
+
+/// Runs the runner: its listening socket is its standard input.
+///
+/// # Errors
+/// [`Error`] where the socket is not one, or the runner cannot do its work.
+pub fn runner(options: &RunnerOptions) -> Result<(), Error> {
+    let table = match inherited()? {
+        Some(table) => {
+            descend(options)?;
+            table
+        }
+        None => match begin(options)? {
+            Some(table) => table,
+            None => return Ok(()),
+        },
+    };
+    memory::forget_code().map_err(Error::Memory)?;
+    Ok(serve(table)?)
+}
+
+/// The table of a runner that begins; `None` after one was kept until it was not wanted any more.
+fn begin(options: &RunnerOptions) -> Result<Option<Table>, Error> {
+    let listener = fd::take_standard_input().map_err(Error::Descriptors)?;
+    let address = getsockname::<UnixAddr>(listener.as_fd().as_raw_fd());
+    let address = address.map_err(|source| Error::NoListener(source.into()))?;
+    if options.keep {
+        keep(options, &listener, &address)?;
+        return Ok(None);
+    }
+    descend(options)?;
+    socket::listen_in_own_name(&listener).map_err(Error::NoListener)?;
+    let daemon = options.daemon.unwrap_or_else(|| geteuid().as_raw());
+    Table::new(listener, daemon).map(Some).map_err(Error::OpenFiles)
+}
+
+fn prepare(step: &'static str) -> impl FnOnce(std::io::Error) -> Error {
+    move |source| Error::Prepare { step, source }
+}
+
+/// Becomes who it is to be, and closed to its own tasks where the daemon is somebody else.
+fn descend(options: &RunnerOptions) -> Result<(), Error> {
+    let me = geteuid().as_raw();
+    match &options.account {
+        Some(account) if account.uid != me => {
+            let extent = if options.no_new_privileges { Extent::ForGood } else { Extent::ItsOwn };
+            privileges::drop_to(account, extent)?;
+        }
+        Some(_) | None if options.no_new_privileges => {
+            user::forbid_new_privileges().map_err(prepare("forbid new privileges"))?;
+        }
+        Some(_) | None => {}
+    }
+    if options.account.is_some() || options.daemon.is_some_and(|daemon| daemon != me) {
+        user::hide_process().map_err(prepare("hide it from tasks"))?;
+    }
+    Ok(())
+}
+
+/// Keeps a runner, as whoever this process is, for as long as the socket is where clients look for it: the daemon
+/// removes it when it ends in good order.
+fn keep(options: &RunnerOptions, listener: &OwnedFd, address: &UnixAddr) -> Result<(), Error> {
+    let blocked = signal::block_all().map_err(Error::Signals)?;
+    fd::close_all_on_exec().map_err(Error::Descriptors)?;
+    process::set_name(c"taskdaemon-keep").map_err(prepare("name it"))?;
+    let program = std::env::current_exe().map_err(prepare("find the program"))?;
+    let options = RunnerOptions { keep: false, ..options.clone() };
+    memory::forget_code().map_err(Error::Memory)?;
+    let start = || {
+        let input = Stdio::from(listener.try_clone()?);
+        Command::new(&program).arg(RUNNER).args(options.arguments()).stdin(input).spawn()
+    };
+    let wanted = || address.path().is_some_and(std::path::Path::exists);
+    keeper::keep(&blocked, start, wanted).map_err(Error::Keep)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_is_understood() {
+        let account = Account { uid: 997, gid: 998, groups: vec![100, 998] };
+        let options = RunnerOptions { keep: true, account: Some(account), daemon: Some(5), no_new_privileges: true };
+        assert_eq!(RunnerOptions::parse(&options.arguments()).unwrap(), options);
+        assert_eq!(RunnerOptions::parse(&[]).unwrap(), RunnerOptions::default());
+        assert_eq!(RunnerOptions::parse(&["--daemon".into(), "root".into()]).unwrap().daemon, Some(0));
+        for wrong in [&["--loud"][..], &["--as", "1:2"], &["--daemon"], &["--daemon", "no-such-user"]] {
+            let wrong: Vec<OsString> = wrong.iter().map(OsString::from).collect();
+            assert!(matches!(RunnerOptions::parse(&wrong), Err(Error::RunnerArgument(_))), "{wrong:?}");
+        }
+    }
+}
