@@ -25,11 +25,11 @@ pub(super) struct Received {
 /// # Errors
 /// 413 past the cap, 408 past the time, 503 where large bodies of others take all the room for too long.
 pub(super) async fn read(context: &Context, mut body: Body) -> Result<Received, Failure> {
-    let settings = &context.settings;
+    let (settings, max_body) = (&context.settings, context.terms().max_body);
     let announced = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
-    let most = announced.unwrap_or(settings.max_body);
-    if most > settings.max_body {
-        return Err(too_large(settings.max_body));
+    let most = announced.unwrap_or(max_body);
+    if most > max_body {
+        return Err(too_large(max_body));
     }
     let allowance = settings.request_timeout + Duration::from_secs((most >> 20) as u64);
     let deadline = Instant::now() + allowance;
@@ -43,8 +43,8 @@ pub(super) async fn read(context: &Context, mut body: Body) -> Result<Received, 
             Err(_) => return Err(too_slow(allowance)),
         };
         let Ok(data) = frame.into_data() else { continue };
-        if bytes.len() + data.len() > settings.max_body {
-            return Err(too_large(settings.max_body));
+        if bytes.len() + data.len() > max_body {
+            return Err(too_large(max_body));
         }
         if bytes.len() + data.len() > SMALL && room.is_none() {
             room = Some(reserve(context, most, deadline).await?);
@@ -56,7 +56,9 @@ pub(super) async fn read(context: &Context, mut body: Body) -> Result<Received, 
 
 async fn reserve(context: &Context, bytes: usize, deadline: Instant) -> Result<OwnedSemaphorePermit, Failure> {
     let room = std::sync::Arc::clone(&context.bodies);
-    let kibibytes = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+    // One that is larger than all the room takes all of it.
+    let kibibytes = bytes.min(context.settings.max_bodies).div_ceil(1024);
+    let kibibytes = u32::try_from(kibibytes).unwrap_or(u32::MAX);
     match timeout_at(deadline, room.acquire_many_owned(kibibytes)).await {
         Ok(Ok(permit)) => Ok(permit),
         Ok(Err(_)) | Err(_) => {

@@ -1,7 +1,7 @@
 //! What every handler has at hand.
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -9,12 +9,13 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use super::answer::Failure;
 use super::examine::Examiner;
 use super::growth::Growth;
-use super::{Hub, Settings};
+use super::settings::TermsInForce;
+use super::{Hub, Settings, Terms};
 use crate::daemon::health::Registry;
 use crate::daemon::program::Program;
 use crate::engine::{Caller, Command, Handle, Reply};
 use crate::task::{Bytes, Timestamp};
-use crate::wire::api::{ReloadDocument, TaskDefaults, UpgradeDocument};
+use crate::wire::api::{ReloadDocument, UpgradeDocument};
 
 /// Why a reload changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,8 +83,8 @@ pub struct Services {
     pub upgrade: Upgrade,
     /// What the daemon says of itself.
     pub about: About,
-    /// What tasks have where nobody says otherwise.
-    pub defaults: TaskDefaults,
+    /// What requests for new tasks are held to at first.
+    pub terms: Terms,
 }
 
 /// The state that handlers share; cheap to clone.
@@ -103,7 +104,7 @@ pub(super) struct Inner {
     /// Becomes true when the API is to stop.
     pub(super) stopping: watch::Receiver<bool>,
     engine: Handle,
-    defaults: Arc<RwLock<Arc<TaskDefaults>>>,
+    terms: TermsInForce,
 }
 
 impl std::ops::Deref for Context {
@@ -118,7 +119,7 @@ impl Context {
     pub(super) fn new(
         settings: Settings,
         services: Services,
-        defaults: Arc<RwLock<Arc<TaskDefaults>>>,
+        terms: TermsInForce,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         Self(Arc::new(Inner {
@@ -132,7 +133,7 @@ impl Context {
             growth: Growth::new(),
             stopping,
             engine: services.engine,
-            defaults,
+            terms,
         }))
     }
 
@@ -153,9 +154,9 @@ impl Context {
         Caller { uid: self.about.uid, privileged: true }
     }
 
-    /// What tasks have now where nobody says otherwise.
-    pub(super) fn defaults(&self) -> Arc<TaskDefaults> {
-        Arc::clone(&self.defaults.read().unwrap_or_else(PoisonError::into_inner))
+    /// What requests for new tasks are held to now.
+    pub(super) fn terms(&self) -> Arc<Terms> {
+        self.terms.get()
     }
 
     /// Waits until the API is to stop.

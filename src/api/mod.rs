@@ -30,6 +30,6 @@ pub use door::Door;
 pub use hub::Hub;
 pub use openapi::document as openapi_document;
 pub use serve::{Listeners, Serving, spawn};
-pub use settings::Settings;
+pub use settings::{Settings, Terms, TermsInForce};
 
 pub use crate::wire::api::TaskDefaults;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::TcpListener as StdTcpListener;
 use std::os::unix::net::UnixListener as StdListener;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -14,8 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use super::connection::{self, Admission};
 use super::context::{Context, Services};
 use super::door::{Door, Doorkeeper};
-use super::{Settings, loopback, peer, routes};
-use crate::wire::api::TaskDefaults;
+use super::{Settings, TermsInForce, loopback, peer, routes};
 
 /// Threads for what would keep the reactor: parsing large bodies, reading long outputs.
 const HELPERS: usize = 4;
@@ -45,7 +44,7 @@ impl Listeners {
 pub struct Serving {
     stop: watch::Sender<bool>,
     door: Door,
-    defaults: Arc<RwLock<Arc<TaskDefaults>>>,
+    terms: TermsInForce,
     thread: JoinHandle<io::Result<()>>,
 }
 
@@ -56,9 +55,10 @@ impl Serving {
         self.door.clone()
     }
 
-    /// Has new tasks take these where nobody says otherwise.
-    pub fn set_defaults(&self, defaults: TaskDefaults) {
-        *self.defaults.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(defaults);
+    /// What requests for new tasks are held to, for whoever changes it.
+    #[must_use]
+    pub fn terms(&self) -> TermsInForce {
+        self.terms.clone()
     }
 
     /// Whether its thread still runs.
@@ -90,8 +90,8 @@ pub fn spawn(listeners: Listeners, settings: Settings, services: Services) -> io
     }
     let (stop, stopping) = watch::channel(false);
     let (door, keeper) = Door::new();
-    let defaults = Arc::new(RwLock::new(Arc::new(services.defaults.clone())));
-    let context = Context::new(settings, services, Arc::clone(&defaults), stopping);
+    let terms = TermsInForce::new(services.terms.clone());
+    let context = Context::new(settings, services, terms.clone(), stopping);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(HELPERS)
@@ -107,7 +107,7 @@ pub fn spawn(listeners: Listeners, settings: Settings, services: Services) -> io
             Ok(())
         })
     })?;
-    Ok(Serving { stop, door, defaults, thread })
+    Ok(Serving { stop, door, terms, thread })
 }
 
 async fn serve(listener: UnixListener, mut keeper: Doorkeeper, context: Context) {

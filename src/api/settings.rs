@@ -1,6 +1,9 @@
 //! The API's own section of the configuration.
 
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+
+use crate::wire::api::TaskDefaults;
 
 /// What the API holds to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,8 +12,6 @@ pub struct Settings {
     pub header_timeout: Duration,
     /// How long a body may take beyond one second per MiB, and the engine for an answer.
     pub request_timeout: Duration,
-    /// The longest body, in bytes.
-    pub max_body: usize,
     /// Bytes of large bodies in memory at once, over all connections.
     pub max_bodies: usize,
     /// Connections at once; further ones wait in the kernel's queue.
@@ -33,7 +34,6 @@ impl Default for Settings {
         Self {
             header_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(30),
-            max_body: 32 << 20,
             max_bodies: 128 << 20,
             max_connections: 2_048,
             max_connections_per_user: 1_024,
@@ -42,5 +42,42 @@ impl Default for Settings {
             allowed_gid: None,
             stop_patience: Duration::from_secs(2),
         }
+    }
+}
+
+/// What requests for new tasks are held to; unlike [`Settings`], it changes while the API serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// What tasks have where nobody says otherwise.
+    pub defaults: TaskDefaults,
+    /// The longest body, in bytes.
+    pub max_body: usize,
+    /// The longest standard input of a task, in bytes.
+    pub max_stdin: usize,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self { defaults: TaskDefaults::default(), max_body: 32 << 20, max_stdin: 16 << 20 }
+    }
+}
+
+/// The terms that are in force; all clones are the same.
+#[derive(Debug, Clone)]
+pub struct TermsInForce(Arc<RwLock<Arc<Terms>>>);
+
+impl TermsInForce {
+    pub(super) fn new(terms: Terms) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(terms))))
+    }
+
+    /// Those of now.
+    pub(super) fn get(&self) -> Arc<Terms> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Holds requests to these from now on.
+    pub fn set(&self, terms: Terms) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(terms);
     }
 }

@@ -121,7 +121,12 @@ impl Control {
         match notice {
             Some(Notice::Signal(signal)) => self.obey(signal, body, now)?,
             Some(Notice::Reload(reply)) => self.reload(reply, body)?,
-            Some(Notice::Reloaded) => self.reloaded(body, now)?,
+            Some(Notice::Reloaded(new)) => {
+                if let Some(new) = new {
+                    self.settings = *new;
+                }
+                self.reloaded(body, now)?;
+            }
             Some(Notice::Upgrade(binary, reply)) => self.try_out(binary, reply),
             Some(Notice::Tried(tried)) => return Ok(self.tried(*tried)),
             Some(Notice::Stirred) => body.vitals.stirred(now),
@@ -194,8 +199,8 @@ impl Control {
 
     fn begin_reload(&mut self, replies: Vec<ReloadTo>, body: &Body) {
         let notifier = self.inbox.notifier();
-        let done = move || notifier.notify(Notice::Reloaded);
-        self.reloader.reload(&body.organs, &mut self.settings, replies, done);
+        let done = move |new| notifier.notify(Notice::Reloaded(new));
+        self.reloader.reload(&body.organs, &self.settings, replies, done);
     }
 
     fn reloaded(&mut self, body: &mut Body, now: Instant) -> Result<(), Error> {

@@ -60,7 +60,7 @@ impl Entrance {
     pub(super) fn open(passed: Passed, settings: &Settings, group: Option<u32>) -> Result<Self, Error> {
         let configured = &settings.paths.socket;
         let loopback = match passed.loopback {
-            Some(passed) => Some(passed),
+            Some(passed) => Some(only_loopback(passed)?),
             None => settings.health.listen.map(port::listen).transpose()?,
         };
         let Some(control) = passed.control else {
@@ -89,4 +89,10 @@ impl Entrance {
             hooks.register("control socket", PATIENCE, move || socket::remove(&path));
         }
     }
+}
+
+/// Whoever asks there is not known, so nobody from elsewhere may.
+fn only_loopback(listener: TcpListener) -> Result<TcpListener, Error> {
+    let address = listener.local_addr().map_err(Error::Descriptors)?;
+    if address.ip().is_loopback() { Ok(listener) } else { Err(Error::NotLoopback(address)) }
 }

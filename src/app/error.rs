@@ -1,6 +1,7 @@
 //! What keeps a process of this service from doing its work.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::config::ConfigError;
@@ -42,6 +43,11 @@ pub enum Error {
     /// The control socket cannot be had.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The service manager passed on a port that other hosts reach.
+    #[error(
+        "take over the socket health: {0} is no loopback address, and health is told to this host alone; change ListenStream="
+    )]
+    NotLoopback(SocketAddr),
     /// The loopback port cannot be had.
     #[error(transparent)]
     Port(#[from] PortError),

@@ -13,6 +13,7 @@ use super::Error;
 use super::organs::thread;
 use super::upgrade::Tried;
 use crate::api::{ReloadTo, UpgradeTo};
+use crate::config::Settings;
 use crate::daemon::signals::{Signal, Source};
 use crate::engine::Pulse;
 use crate::sys::signal::Blocked;
@@ -25,8 +26,8 @@ pub(super) enum Notice {
     Signal(Signal),
     /// A client wants the configuration read anew.
     Reload(ReloadTo),
-    /// It was, with success or without.
-    Reloaded,
+    /// It was; with what is in force from now on, where that has changed.
+    Reloaded(Option<Box<Settings>>),
     /// A client wants another program to take over.
     Upgrade(Option<PathBuf>, UpgradeTo),
     /// It was tried out.
@@ -133,7 +134,7 @@ impl Inbox {
             match notice {
                 Notice::Signal(Signal::Upgrade) => {}
                 Notice::Signal(signal) => signal.put_back(),
-                Notice::Reload(_) | Notice::Reloaded | Notice::Upgrade(..) | Notice::Tried(_) => {}
+                Notice::Reload(_) | Notice::Reloaded(_) | Notice::Upgrade(..) | Notice::Tried(_) => {}
                 Notice::Stirred | Notice::Pulse(_) | Notice::Closed(_) | Notice::Drained | Notice::EngineEnded => {}
             }
         }

@@ -166,7 +166,7 @@ impl Begun {
             Organs::start(&settings, given, &hold, &inbox, &upgrades)?
         };
         upgrades.replace_runner(organs.runner());
-        let reloader = Reloader { environment, flags, log: log.handle() };
+        let reloader = Reloader { environment, flags, log: log.handle(), started: settings.clone() };
         Control::new(inbox, reloader, settings, upgrades, hold, (life, manager)).live(organs, given, ready)
     }
 }

@@ -15,7 +15,7 @@ use crate::config::Settings;
 use crate::daemon::health::Registry;
 use crate::daemon::lifecycle::Hooks;
 use crate::daemon::program::Program;
-use crate::engine::{self, Caller, Command, Engine, Handle, Query};
+use crate::engine::{self, Caller, Command, Engine, Handle, Query, Refusal, Reply};
 use crate::executor::{Dialer, Outputs, Replacer, RunnerLink};
 use crate::store::{SqliteStore, Store};
 use crate::task::Bytes;
@@ -92,7 +92,7 @@ impl Organs {
                 started_at: hold.started_at,
                 uid: given.uid,
             },
-            defaults: sections::task_defaults(settings),
+            terms: sections::terms(settings),
         };
         let listeners = hold.entrance.listeners.try_clone().map_err(Error::Descriptors)?;
         let api = api::spawn(listeners, sections::api(settings, given.group), services)
@@ -105,11 +105,18 @@ impl Organs {
         &self.runner
     }
 
-    /// Takes new settings into force; `then` is told what the engine says.
+    /// Takes new settings into force, if the engine does; `then` is told what it says.
     pub(super) fn reconfigure(&self, settings: &Settings, then: engine::ReplyTo) {
-        super::health::register(&self.health, &self.engine, self.uid, settings.health.timeout);
-        self.api.set_defaults(sections::task_defaults(settings));
-        self.command(Command::Reconfigure(Box::new(sections::engine(settings, self.uid))), then);
+        let (health, engine, uid) = (self.health.clone(), self.engine.clone(), self.uid);
+        let (terms, in_force, timeout) = (sections::terms(settings), self.api.terms(), settings.health.timeout);
+        let then = move |answer: Result<Reply, Refusal>| {
+            if answer.is_ok() {
+                super::health::register(&health, &engine, uid, timeout);
+                in_force.set(terms);
+            }
+            then(answer);
+        };
+        self.command(Command::Reconfigure(Box::new(sections::engine(settings, self.uid))), Box::new(then));
     }
 
     /// Closes intake and lets tasks run for `patience`; `then` is called once nothing runs.

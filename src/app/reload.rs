@@ -16,48 +16,52 @@ pub(super) struct Reloader {
     pub(super) environment: Environment,
     pub(super) flags: Flags,
     pub(super) log: log::Handle,
+    /// What is in force until a restart, of what changes only then.
+    pub(super) started: Settings,
 }
 
 impl Reloader {
-    /// Reads the configuration anew; only a faultless one comes into force. `replies` are told what became of it, and
-    /// `done` is called after them.
+    /// Reads the configuration anew; only a faultless one comes into force, and only where the engine takes it. `done`
+    /// is called with what is in force from now on, or nothing, and then `replies` are told what became of it.
     pub(super) fn reload(
         &self,
         organs: &Organs,
-        settings: &mut Settings,
+        settings: &Settings,
         replies: Vec<ReloadTo>,
-        done: impl FnOnce() + Send + 'static,
+        done: impl FnOnce(Option<Box<Settings>>) + Send + 'static,
     ) {
         if let Err(error) = self.log.reopen() {
             let error = &error as &dyn std::error::Error;
             error!(error, "the log file cannot be opened again; the old one goes on");
         }
-        let answer = move |result: Result<ReloadDocument, ReloadFailure>| {
+        let answer = move |new: Option<Box<Settings>>, result: Result<ReloadDocument, ReloadFailure>| {
+            done(new);
             for reply in replies {
                 reply(result.clone());
             }
-            done();
         };
         let new = match config::load(&self.environment, &self.flags) {
             Ok(new) => new,
-            Err(error) => return answer(Err(ReloadFailure { faults: faults(&error) })),
+            Err(error) => return answer(None, Err(ReloadFailure { faults: faults(&error) })),
         };
         let document = ReloadDocument {
             changed: changed(settings, &new),
-            needs_restart: new.restart_needed(settings).iter().map(ToString::to_string).collect(),
+            needs_restart: new.restart_needed(&self.started).iter().map(ToString::to_string).collect(),
             remarks: Vec::new(),
         };
-        self.log.set_level(level(new.log.level));
+        let (log, taken) = (self.log.clone(), Box::new(new.clone()));
         let then = move |reply: Result<Reply, _>| match reply {
             Ok(Reply::Reconfigured { kept }) => {
+                log.set_level(level(taken.log.level));
                 let remarks = kept.iter().map(|queue| format!("queue {queue} is kept, because tasks need it"));
-                answer(Ok(ReloadDocument { remarks: remarks.collect(), ..document }));
+                answer(Some(taken), Ok(ReloadDocument { remarks: remarks.collect(), ..document }));
             }
-            Ok(other) => answer(Err(ReloadFailure { faults: vec![format!("the engine answered {other:?}")] })),
-            Err(refusal) => answer(Err(ReloadFailure { faults: vec![chain(&refusal)] })),
+            Ok(other) => {
+                answer(None, Err(ReloadFailure { faults: vec![format!("the engine answered {other:?}")] }));
+            }
+            Err(refusal) => answer(None, Err(ReloadFailure { faults: vec![chain(&refusal)] })),
         };
         organs.reconfigure(&new, Box::new(then));
-        *settings = new;
     }
 }
 

@@ -80,19 +80,26 @@ pub(super) fn store(settings: &Settings) -> store::Settings {
 }
 
 pub(super) fn api(settings: &Settings, group: Option<u32>) -> api::Settings {
-    let bytes = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
     let connections = usize::try_from(settings.api.max_connections).unwrap_or(usize::MAX);
     api::Settings {
         header_timeout: settings.api.header_timeout,
         request_timeout: settings.api.request_timeout,
-        max_body: bytes(settings.intake.max_body),
         max_connections: connections,
         allowed_gid: group,
         ..api::Settings::default()
     }
 }
 
-pub(super) fn task_defaults(settings: &Settings) -> api::TaskDefaults {
+pub(super) fn terms(settings: &Settings) -> api::Terms {
+    let bytes = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    api::Terms {
+        defaults: task_defaults(settings),
+        max_body: bytes(settings.intake.max_body),
+        max_stdin: bytes(settings.intake.max_stdin),
+    }
+}
+
+fn task_defaults(settings: &Settings) -> api::TaskDefaults {
     let tasks = &settings.tasks;
     api::TaskDefaults {
         timeout_ms: tasks.timeout.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),

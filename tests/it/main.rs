@@ -16,6 +16,7 @@ mod process;
 mod queues;
 mod readme;
 mod recover;
+mod reload;
 mod service;
 mod source;
 mod support;

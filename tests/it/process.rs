@@ -87,36 +87,6 @@ fn a_task_has_the_limit_on_open_files_that_the_daemon_was_started_with() {
 }
 
 #[test]
-fn d9_a_reload_takes_new_limits_into_force_without_a_restart() {
-    let daemon = Daemon::with("host:\n  slots: 1\n");
-    for _ in 0..3 {
-        daemon.submit(&["--", "sleep", "1000"]);
-    }
-    let running = || daemon.get("/v1/tasks?state=running")["tasks"].as_array().unwrap().len();
-    eventually("one runs", || (running() == 1).then_some(()));
-    daemon.configure("host:\n  slots: 3\n");
-    daemon.ok(&["reload"]);
-    eventually("three run", || (running() == 3).then_some(()));
-    daemon.configure("host:\n  slots: 2\n");
-    daemon.signal(1);
-    eventually("HUP reloads too", || (daemon.get("/v1/status")["slots"]["all"] == 2).then_some(()));
-    daemon.ok(&["cancel", "--all"]);
-}
-
-#[test]
-fn d9_a_bad_file_leaves_the_old_configuration_in_force_and_is_told_with_its_place() {
-    let daemon = Daemon::with("host:\n  slots: 1\n");
-    daemon.configure("host:\n  slots: many\n  colour: red\n");
-    let output = daemon.run(&["reload"]);
-    assert_eq!(output.status.code(), Some(78));
-    let words = String::from_utf8_lossy(&output.stderr);
-    assert!(words.contains("config.yml:2:") && words.contains("config.yml:3:"), "all faults at once: {words}");
-    assert!(words.contains("slots") && words.contains("colour"), "{words}");
-    assert_eq!(daemon.get("/v1/status")["slots"]["all"], 1);
-    assert_eq!(daemon.run(&["config", "check"]).status.code(), Some(78));
-}
-
-#[test]
 fn d9_a_daemon_does_not_start_on_a_bad_configuration() {
     let daemon = Daemon::unstarted("hosts:\n  slots: 1\n");
     let output = daemon.run(&["start", "--foreground"]);

@@ -55,7 +55,7 @@ pub(in crate::api) async fn add(
     let request: ScheduleRequest = body::document(&context, body).await?;
     let rule = request.rule(now()).map_err(|fault| Failure::fault(fault, None))?;
     let (spec, placement) =
-        recurring(request.task, &context.defaults()).map_err(|fault| Failure::fault(fault, None))?;
+        recurring(request.task, &context.terms().defaults).map_err(|fault| Failure::fault(fault, None))?;
     let command = Command::AddSchedule {
         name: request.name,
         rule,

@@ -10,11 +10,11 @@ use crate::api::answer::{Failure, json};
 use crate::api::body::{self, Received};
 use crate::api::context::Context;
 use crate::api::params::{By, Params, task_id};
-use crate::api::{Settings, documents};
+use crate::api::{Settings, Terms, documents};
 use crate::engine::{Command, Filter, Page, Query, Reply};
 use crate::task::{Label, QueueName, Submission, TaskId};
 use crate::wire::api::{
-    Accepted, Batch, Order, Problem, SubmitRequest, TaskDefaults, TaskDetail, TaskRequest, TasksPage, submission,
+    Accepted, Batch, Fault, Order, Problem, SubmitRequest, TaskDetail, TaskRequest, TasksPage, submission,
 };
 
 /// Bodies up to this size are parsed at once; larger ones must not keep the reactor.
@@ -33,11 +33,11 @@ pub(in crate::api) async fn submit(
     body: Body,
 ) -> Result<Response, Failure> {
     let received = body::read(&context, body).await?;
-    let (defaults, most) = (context.defaults(), context.settings.max_batch);
+    let (terms, most) = (context.terms(), context.settings.max_batch);
     let submissions = if received.bytes.len() <= AT_ONCE {
-        parse(&received, &defaults, most)?
+        parse(&received, &terms, most)?
     } else {
-        let parsed = tokio::task::spawn_blocking(move || parse(&received, &defaults, most)).await;
+        let parsed = tokio::task::spawn_blocking(move || parse(&received, &terms, most)).await;
         parsed.map_err(|_| Failure::new(500, "internal", "Internal error", "the request could not be parsed"))??
     };
     match context.ask(caller, Command::Submit(submissions)).await? {
@@ -50,7 +50,7 @@ pub(in crate::api) async fn submit(
     }
 }
 
-fn parse(received: &Received, defaults: &TaskDefaults, most: usize) -> Result<Vec<Submission>, Failure> {
+fn parse(received: &Received, terms: &Terms, most: usize) -> Result<Vec<Submission>, Failure> {
     let batch: Batch<'_> = serde_json::from_slice(&received.bytes)
         .map_err(|error| Failure::malformed(format!("the body is not as expected: {error}")))?;
     if batch.tasks.is_empty() {
@@ -64,7 +64,8 @@ fn parse(received: &Received, defaults: &TaskDefaults, most: usize) -> Result<Ve
     let mut expanded = 0;
     for (index, text) in batch.tasks.iter().enumerate() {
         let task = TaskRequest::parse(text)
-            .and_then(|task| submission(task, &batch.defaults, defaults))
+            .and_then(|task| submission(task, &batch.defaults, &terms.defaults))
+            .and_then(|task| short_enough(task, terms.max_stdin))
             .map_err(|fault| Failure::fault(fault, Some(index)))?;
         expanded += weight(&task);
         if expanded > MAX_EXPANDED {
@@ -74,6 +75,16 @@ fn parse(received: &Received, defaults: &TaskDefaults, most: usize) -> Result<Ve
         submissions.push(task);
     }
     Ok(submissions)
+}
+
+fn short_enough(task: Submission, most: usize) -> Result<Submission, Fault> {
+    match task.stdin.as_ref().map_or(0, Vec::len) {
+        length if length > most => {
+            let what = format!("standard input has {length} bytes, and {most} is the limit; let the task read a file");
+            Err(Fault { field: Some("stdin"), what })
+        }
+        _ => Ok(task),
+    }
 }
 
 fn weight(task: &Submission) -> usize {

@@ -20,7 +20,8 @@ fn one_task() -> SubmitRequest {
 
 #[test]
 fn two_hundred_clients_are_served_while_others_crawl() {
-    let api = Api::with(Settings { max_body: 1 << 20, ..Settings::default() }, counting());
+    let api = Api::start(counting());
+    api.take_less();
     let mut crawling: Vec<_> = (0..50).map(|_| api.connect()).collect();
     for (number, stream) in crawling.iter_mut().enumerate() {
         let start = if number % 2 == 0 {

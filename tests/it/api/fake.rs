@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taskdaemon::api::{
-    About, Hub, Listeners, ReloadFailure, Services, Serving, Settings, Upgrade, UpgradeFailure, spawn,
+    About, Hub, Listeners, ReloadFailure, Services, Serving, Settings, Terms, Upgrade, UpgradeFailure, spawn,
 };
 use taskdaemon::client::Client;
 use taskdaemon::daemon::health::{Finding, Registry};
 use taskdaemon::daemon::program::Program;
 use taskdaemon::engine::{Caller, Command, Handle, Message, Part, Query, Refusal, Reply, RunnerState, Status};
 use taskdaemon::task::{Event, EventKind, QueueName, State, TaskId, Timestamp};
-use taskdaemon::wire::api::{TaskDefaults, UpgradeDocument};
+use taskdaemon::wire::api::UpgradeDocument;
 use tempfile::TempDir;
 
 /// An API on a socket of its own.
@@ -47,6 +47,12 @@ impl Api {
         api
     }
 
+    /// Takes no request of more than 1 MiB from now on.
+    pub(super) fn take_less(&self) {
+        let terms = Terms { max_body: 1 << 20, ..Terms::default() };
+        self.serving.as_ref().unwrap().terms().set(terms);
+    }
+
     /// Serves, again where it has stopped.
     pub(super) fn serve(&mut self, settings: Settings) {
         let _ = std::fs::remove_file(self.socket());
@@ -67,7 +73,7 @@ impl Api {
                 started_at: Timestamp(0),
                 uid: nix::unistd::geteuid().as_raw(),
             },
-            defaults: TaskDefaults::default(),
+            terms: Terms::default(),
         };
         self.serving = Some(spawn(Listeners { control: listener, loopback: None }, settings, services).unwrap());
     }

@@ -116,7 +116,8 @@ fn a_head_or_body_that_takes_too_long_is_told_so() {
 
 #[test]
 fn an_endless_body_is_refused_as_soon_as_it_is_too_long() {
-    let api = Api::with(Settings { max_body: 1 << 20, ..Settings::default() }, counting());
+    let api = Api::start(counting());
+    api.take_less();
     let mut stream = api.connect();
     stream.write_all(b"POST /v1/tasks HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
     let chunk = [b"10000\r\n".as_slice(), &[b' '; 0x10000], b"\r\n"].concat();

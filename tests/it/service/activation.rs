@@ -1,7 +1,8 @@
 //! Promises S3, T9: sockets that somebody else opened, and what becomes of a connection while nobody is there.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::process::{Command, Stdio};
@@ -104,6 +105,23 @@ fn s3_what_is_no_listening_socket_is_refused_in_words() {
     let directory = tempfile::tempdir().unwrap();
     let listener = UnixListener::bind(directory.path().join("socket")).unwrap();
     refused(listener, &named("control:runner"), "LISTEN_FDNAMES names 2");
+}
+
+#[test]
+fn s3_a_port_for_health_is_taken_over_unless_other_hosts_reach_it() {
+    let named = format!("{OURS} LISTEN_FDNAMES=health");
+    refused(TcpListener::bind("0.0.0.0:0").unwrap(), &named, "is no loopback address");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap();
+    let mut daemon = Daemon::unstarted("");
+    daemon.spawn_with(passing(&daemon, listener.into(), &named));
+    let mut stream = TcpStream::connect(port).unwrap();
+    stream.write_all(b"GET /live HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("{\"live\":true}"), "{answer}");
+    daemon.wait_ready();
+    assert!(daemon.stop().success());
 }
 
 #[test]
