@@ -11,6 +11,7 @@ mod hooks;
 mod house_rules;
 mod layers;
 mod lock;
+mod logs;
 mod openmetrics;
 mod process;
 mod queues;

@@ -81,6 +81,9 @@ fn open(path: &Path, mode: u32) -> Result<File, LogError> {
         Some(kind) => return Err(planted(kind)),
         // It would append to whatever the other name is.
         None if found.nlink() > 1 => return Err(planted("a file that has another name too")),
+        None if ![0, nix::unistd::geteuid().as_raw()].contains(&found.uid()) => {
+            return Err(LogError::ForeignOwner { path: path.to_owned(), owner: found.uid() });
+        }
         None => {}
     }
     if made {

@@ -10,7 +10,7 @@ use super::entry::Entry;
 use super::format;
 
 /// Where the journal listens.
-const SOCKET: &str = "/run/systemd/journal/socket";
+pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
 
 /// A way to the journal.
 #[derive(Debug)]

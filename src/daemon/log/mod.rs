@@ -83,6 +83,17 @@ pub enum LogError {
         /// What stands there.
         found: &'static str,
     },
+    /// The file is somebody else's, who could read it.
+    #[error("refuse {}: it belongs to user {owner}; remove it, or log elsewhere", path.display())]
+    ForeignOwner {
+        /// The path.
+        path: PathBuf,
+        /// The owner's numeric user ID.
+        owner: u32,
+    },
+    /// There is no journal.
+    #[error("there is no journal at {}; choose another target, such as file", journal::SOCKET)]
+    NoJournal,
     /// The system refused.
     #[error("{verb} {}", path.display())]
     FileSystem {

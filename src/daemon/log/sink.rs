@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::entry::Entry;
 use super::file::LogFile;
-use super::journal::Journal;
+use super::journal::{self, Journal};
 use super::syslog::{self, Syslog};
 use super::{LogError, Style, Target, format};
 
@@ -23,6 +23,7 @@ impl Sink {
         Ok(match target {
             Target::Stderr(style) => Self::Stderr(*style),
             Target::File { path, mode, style, standard } => Self::File(LogFile::open(path, *mode, *standard)?, *style),
+            Target::Journal { .. } if !journal::is_there() => return Err(LogError::NoJournal),
             Target::Journal { identifier, prefix } => Self::Journal(Journal::new(identifier, prefix)),
             Target::Syslog { identifier } => Self::Syslog(Syslog::new(Path::new(syslog::SOCKET), identifier)),
         })
