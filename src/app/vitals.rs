@@ -124,7 +124,8 @@ impl Vitals {
     /// Something has happened: it is looked at soon, and nobody leaves.
     pub(super) fn stirred(&mut self, now: Instant) {
         self.idle.since = None;
-        self.look_at = Some(self.looked.map_or(now, |looked| now.max(looked + STATUS_EVERY)));
+        let pause = self.idle.after.map_or(STATUS_EVERY, |after| after.min(STATUS_EVERY));
+        self.look_at = Some(self.looked.map_or(now, |looked| now.max(looked + pause)));
     }
 
     /// Takes up how much there is to do; true where the daemon may leave.

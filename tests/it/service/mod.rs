@@ -1,7 +1,11 @@
 //! Promises S1, S2, S3, S10, D6, D8, D13, T9: the daemon and the service manager, with a manager of the test's own.
 
 mod activation;
+mod freeze;
+mod idle;
 mod notify;
+mod signals;
+mod watchdog;
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -41,6 +45,18 @@ impl Ear {
             heard.push(message);
         }
         panic!("{wanted} was not heard, but {heard:?}");
+    }
+
+    /// How many messages with this line come in that time.
+    fn count(&self, wanted: &str, time: Duration) -> usize {
+        let start = Instant::now();
+        let mut count = 0;
+        while let Some(left) = time.checked_sub(start.elapsed())
+            && let Some(message) = self.within(left)
+        {
+            count += usize::from(message.lines().any(|line| line == wanted));
+        }
+        count
     }
 }
 
