@@ -257,7 +257,8 @@ impl Control {
             return Ok(());
         }
         info!("nothing to do; the next connection starts it again");
-        self.drain(Duration::ZERO, body, now)
+        // A hook on the end may still run.
+        self.drain(self.settings.host.stop_grace, body, now)
     }
 
     /// Takes nothing new, and lets what runs end within the time that stopping may take.

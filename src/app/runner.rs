@@ -10,6 +10,7 @@ use nix::unistd::{User, geteuid};
 use super::Error;
 use crate::daemon::keeper;
 use crate::daemon::privileges::{self, Account, Extent};
+use crate::daemon::service::Inherited;
 use crate::daemon::upgrade::inherited;
 use crate::runner::{Table, serve};
 use crate::sys::{fd, memory, process, signal, socket, user};
@@ -84,7 +85,7 @@ fn user_number(text: &str) -> Option<u32> {
     text.parse().ok().or_else(|| Some(User::from_name(text).ok().flatten()?.uid.as_raw()))
 }
 
-/// Runs the runner: its listening socket is its standard input.
+/// Runs the runner: its listening socket is its standard input, or the one that a service manager passes on as `runner`.
 ///
 /// # Errors
 /// [`Error`] where the socket is not one, or the runner cannot do its work.
@@ -105,7 +106,10 @@ pub fn runner(options: &RunnerOptions) -> Result<(), Error> {
 
 /// The table of a runner that begins; `None` after one was kept until it was not wanted any more.
 fn begin(options: &RunnerOptions) -> Result<Option<Table>, Error> {
-    let listener = fd::take_standard_input().map_err(Error::Descriptors)?;
+    let listener = match Inherited::adopt()?.named(RUNNER).packets(RUNNER)? {
+        Some(passed) => passed,
+        None => fd::take_standard_input().map_err(Error::Descriptors)?,
+    };
     let address = getsockname::<UnixAddr>(listener.as_fd().as_raw_fd());
     let address = address.map_err(|source| Error::NoListener(source.into()))?;
     if options.keep {

@@ -153,3 +153,22 @@ fn t9_a_submission_while_the_daemon_is_down_starts_it() {
     assert!(daemon.path("state").exists());
     assert!(daemon.stop().success());
 }
+
+#[test]
+fn s3_the_runner_takes_its_socket_from_a_service_manager_too() {
+    let mut daemon = Daemon::unstarted("runner:\n  start: service\n");
+    fs::create_dir(daemon.path("run")).unwrap();
+    fs::set_permissions(daemon.path("run"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let mut runner = Command::new("systemd-socket-activate");
+    runner.args(["--seqpacket", "--fdname=runner", "--listen"]).arg(daemon.path("run/runner.sock"));
+    daemon.point(runner.args([env!("CARGO_BIN_EXE_taskdaemon"), "runner"]));
+    let mut runner = runner.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    eventually("it listens", || daemon.path("run/runner.sock").exists().then_some(()));
+    let command = daemon.command(&["start", "--user", "--foreground"]);
+    daemon.spawn_by(command);
+    daemon.wait_ready();
+    assert_eq!(daemon.runner_pid().unsigned_abs(), runner.id());
+    daemon.ok(&["submit", "--wait", "--", "true"]);
+    assert!(daemon.stop().success());
+    assert!(runner.wait().unwrap().success(), "it leaves with the daemon");
+}
