@@ -1,4 +1,4 @@
-//! The processes of this service, put together: [`daemon`] and [`runner`].
+//! The processes of this service, put together: [`daemon`] and [`runner()`].
 //!
 //! Each is told in the order in which it happens. What the parts hold to comes from the configuration,
 //! of which each part is given its own section alone.

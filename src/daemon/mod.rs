@@ -4,7 +4,7 @@
 //! it from another process, [`signals`] turns signals into values, [`lifecycle`] says what may follow what,
 //! [`service`] speaks to the service manager, [`directory`] keeps others out, [`log`] writes down, [`health`] tells
 //! how well it is, [`port`] listens on one, [`upgrade`] becomes another program, [`program`] tells whether there is one,
-//! [`unit`] who runs it.
+//! [`mod@unit`] who runs it.
 //!
 //! ```
 //! use std::time::Duration;
@@ -23,6 +23,25 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # A daemon of one's own
+//!
+//! `examples/minimal.rs` is a whole one. What belongs where, for each step stands on those before it:
+//!
+//! 1. While there is one thread and one process: what the service manager said ([`service::Manager::of_environment`],
+//!    [`service::Inherited::adopt`]), a log that keeps what it is told ([`log::install`]), and the signals blocked
+//!    ([`signals::block_all`]).
+//! 2. [`process::Background::detach`], or not: in the foreground [`Readiness::unheard`] stands in for the one who waits.
+//! 3. In the process that stays: [`directory::prepare`], [`Lock::acquire`], the place of the log
+//!    ([`log::Handle::open`]), sockets ([`socket::listen`], [`port::listen`]), and the privileges that are not needed
+//!    any more ([`privileges`]).
+//! 4. Threads, and the work. A [`lifecycle::Lifecycle`] tells the service manager, a [`health::Registry`] whoever asks,
+//!    a [`service::Watchdog`] that it moves.
+//! 5. Ready: [`Lock::set_phase`], [`Readiness::ready`]. From here on one loop waits for signals ([`signals::Source`]).
+//! 6. The end: [`lifecycle::Hooks`] in reverse order, [`Lock::release`].
+//!
+//! A failure before the fork is returned, one after it is told by [`Readiness::failed`]: both reach whoever started the
+//! daemon. Other processes see it by [`inspect()`], and end it by [`stop()`].
 //!
 //! It must not know tasks, queues or settings: any daemon could use it.
 

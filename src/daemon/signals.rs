@@ -9,7 +9,9 @@ use nix::sys::signal::{Signal as Number, kill};
 use nix::unistd::Pid;
 
 use super::wait::readable;
-use crate::sys::signal::{Blocked, Signals};
+use crate::sys::signal::Signals;
+
+pub use crate::sys::signal::{Blocked, block_all};
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -108,7 +110,6 @@ mod tests {
     use nix::sys::signal::raise;
 
     use super::*;
-    use crate::sys::signal::block_all;
 
     #[test]
     fn each_signal_becomes_its_value_and_none_is_lost_while_nobody_looks() {

@@ -10,6 +10,7 @@ mod health;
 mod hooks;
 mod house_rules;
 mod layers;
+mod library;
 mod lock;
 mod logs;
 mod openmetrics;
