@@ -204,6 +204,20 @@ fn restarts(table: &mut Table, host: &mut Host, samples: usize) -> Result<()> {
         host.stop()?;
     }
     table.latency("start → first status, empty", Latency::of(empty, floor), "≤ 5 ms");
+    background(table, host, samples)
+}
+
+/// What an administrator types, each the whole life of a process that returns once it is done.
+fn background(table: &mut Table, host: &Host, samples: usize) -> Result<()> {
+    let (mut starts, mut reloads, mut floor) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..samples {
+        floor.push(timed(bare)?);
+        starts.push(timed(|| run_quietly(&mut host.owner(&["start"])))?);
+        reloads.push(timed(|| run_quietly(&mut host.owner(&["reload"])))?);
+        run_quietly(&mut host.owner(&["stop"]))?;
+    }
+    table.latency("`taskdaemon start` → ready, empty", Latency::of(starts, floor.clone()), "true + a few ms");
+    table.latency("`taskdaemon reload`", Latency::of(reloads, floor), "true + a few ms");
     Ok(())
 }
 
@@ -232,13 +246,20 @@ impl Host {
         command
     }
 
-    fn start(&mut self) -> Result<f64> {
+    /// The program as whoever runs the daemon calls it.
+    fn owner(&self, arguments: &[&str]) -> Command {
         let mut command = program(BINARY);
         command
-            .args(["start", "--foreground"])
+            .args(arguments)
             .env("TASKDAEMON_CONFIG", self.directory.join("config.yml"))
             .env("TASKDAEMON_STATE_DIRECTORY", self.directory.join("state"))
-            .env("TASKDAEMON_RUNTIME_DIRECTORY", self.directory.join("run"));
+            .env("TASKDAEMON_RUNTIME_DIRECTORY", self.directory.join("run"))
+            .env("TASKDAEMON_LOG_FILE", self.directory.join("log"));
+        command
+    }
+
+    fn start(&mut self) -> Result<f64> {
+        let mut command = self.owner(&["start", "--foreground"]);
         let start = Instant::now();
         self.daemon = Some(command.spawn()?);
         let socket = self.directory.join("run/control.sock");
