@@ -30,6 +30,8 @@ const SEATS: usize = 64;
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
 /// How long a connection may take in all; longer than the checks may.
 const ALL_WITHIN: Duration = Duration::from_secs(90);
+/// How long those that are being answered may take once the API is to stop.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// The longest head; the least that the server can be told.
 const MAX_HEAD: usize = 8 << 10;
 
@@ -40,20 +42,25 @@ pub(super) async fn serve(listener: TcpListener, context: Context) {
     loop {
         let Ok(seat) = Arc::clone(&seats).acquire_owned().await else { return };
         let accepted = tokio::select! {
-            () = context.stopped() => return,
+            () = context.stopped() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, _)) => {
-                let (router, context) = (router.clone(), context.clone());
+                let router = router.clone();
                 tokio::spawn(async move {
-                    converse(stream, router, context).await;
+                    converse(stream, router).await;
                     drop(seat);
                 });
             }
             Err(error) => pause(&error).await,
         }
     }
+    // Whoever comes now waits in the kernel's queue for the next daemon, if it inherits the port.
+    drop(listener);
+    let all = u32::try_from(SEATS).unwrap_or(u32::MAX);
+    // Whoever has not been answered by then is no loss.
+    let _ = tokio::time::timeout(LAST_ANSWERS, seats.acquire_many(all)).await;
 }
 
 /// Descriptors may have run out; somebody has to close one first.
@@ -62,7 +69,7 @@ async fn pause(error: &io::Error) {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
-async fn converse(stream: TcpStream, router: axum::Router, context: Context) {
+async fn converse(stream: TcpStream, router: axum::Router) {
     let service = service_fn(move |request: Request<Incoming>| answer(router.clone(), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -70,11 +77,8 @@ async fn converse(stream: TcpStream, router: axum::Router, context: Context) {
         .max_buf_size(MAX_HEAD)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
-    tokio::select! {
-        // Whoever is too slow, or speaks no HTTP, is no loss.
-        _ = tokio::time::timeout(ALL_WITHIN, connection) => {}
-        () = context.stopped() => {}
-    }
+    // Whoever is too slow, or speaks no HTTP, is no loss.
+    let _ = tokio::time::timeout(ALL_WITHIN, connection).await;
 }
 
 fn answer(

@@ -100,11 +100,13 @@ pub fn spawn(listeners: Listeners, settings: Settings, services: Services) -> io
         .build()?;
     let thread = std::thread::Builder::new().name("api".to_owned()).spawn(move || {
         runtime.block_on(async move {
-            if let Some(loopback) = listeners.loopback {
-                tokio::spawn(loopback::serve(TcpListener::from_std(loopback)?, context.clone()));
-            }
+            let loopback = listeners.loopback.map(TcpListener::from_std).transpose()?;
+            let loopback = loopback.map(|port| tokio::spawn(loopback::serve(port, context.clone())));
             serve(UnixListener::from_std(listeners.control)?, keeper, context).await;
-            Ok(())
+            match loopback {
+                Some(loopback) => loopback.await.map_err(io::Error::other),
+                None => Ok(()),
+            }
         })
     })?;
     Ok(Serving { stop, door, terms, thread })

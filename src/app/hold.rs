@@ -1,6 +1,6 @@
 //! What the daemon holds on to, from before its organs start until after they have ended.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 
 use super::entrance::{Entrance, Passed};
 use super::upgrade::Estate;
@@ -46,7 +46,7 @@ impl Hold {
         let inherit = |fd: Inheritable| Lock::inherit(fd.into_inner(), &paths.state_directory, VERSION);
         let state_lock = left.state_lock.map(inherit).transpose()?;
         let loopback = match (settings.health.listen, loopback) {
-            (Some(wanted), Some(had)) if had.local_addr().is_ok_and(|had| fits(wanted, had)) => Some(had),
+            (Some(wanted), Some(had)) if had.local_addr().is_ok_and(|had| had == wanted) => Some(had),
             (wanted, had) => {
                 drop(had);
                 wanted.map(port::listen).transpose()?
@@ -68,9 +68,4 @@ impl Hold {
         drop(state_lock);
         Ok(lock.release()?)
     }
-}
-
-/// Whether `had` is what `wanted` asks for: port 0 asks for any.
-fn fits(wanted: SocketAddr, had: SocketAddr) -> bool {
-    wanted.ip() == had.ip() && [0, had.port()].contains(&wanted.port())
 }

@@ -1,10 +1,14 @@
 //! Promise D10: daemon and runner each become the new binary, and nobody notices.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use super::support::{Daemon, eventually, kill};
 
@@ -12,7 +16,7 @@ use super::support::{Daemon, eventually, kill};
 const REAL: &str = env!("CARGO_BIN_EXE_taskdaemon");
 
 /// A daemon that runs a copy of the program, which can be replaced as a package does.
-fn with_copy(configuration: &str) -> (Daemon, PathBuf) {
+pub(crate) fn with_copy(configuration: &str) -> (Daemon, PathBuf) {
     let mut daemon = Daemon::unstarted(configuration);
     let program = daemon.path("taskdaemon");
     install(Path::new(REAL), &program);
@@ -29,7 +33,7 @@ fn start(daemon: &mut Daemon, program: &Path) {
 }
 
 /// Puts another file in the program's place, as dpkg(1) and rpm(8) do.
-fn replace(program: &Path, with: &Path) {
+pub(crate) fn replace(program: &Path, with: &Path) {
     let new = program.with_extension("new");
     install(with, &new);
     fs::rename(&new, program).unwrap();
@@ -233,4 +237,113 @@ fn d10_a_stop_in_the_middle_of_an_upgrade_is_obeyed() {
     kill(daemon.pid(), 15);
     assert!(daemon.reap().success(), "{}", daemon.log());
     assert!(!daemon.socket().exists());
+}
+
+#[test]
+fn d10_a_daemon_in_the_background_stays_there_and_can_be_found() {
+    let daemon = Daemon::unstarted("");
+    let program = daemon.path("taskdaemon");
+    install(Path::new(REAL), &program);
+    let mut command = Command::new(&program);
+    daemon.point(command.arg("start"));
+    assert!(command.stdout(Stdio::null()).status().unwrap().success());
+    let pid: i32 = fs::read_to_string(daemon.path("run/daemon.pid")).unwrap().trim().parse().unwrap();
+    for _ in 0..2 {
+        replace(&program, &program);
+        daemon.ok(&["upgrade"]);
+        assert_eq!(program_of(pid), fs::metadata(&program).unwrap().ino());
+    }
+    assert_eq!(fs::read_to_string(daemon.path("run/daemon.pid")).unwrap(), format!("{pid}\n"));
+    assert_eq!(daemon.get("/v1/status")["pid"], pid);
+    assert_eq!(daemon.run(&["submit", "--wait", "--", "sh", "-c", "exit 5"]).status.code(), Some(5));
+    let stopped = daemon.ok(&["stop"]);
+    assert!(stopped.contains(&format!("process {pid} has ended")), "{stopped}");
+    assert_eq!(daemon.run(&["status"]).status.code(), Some(3));
+}
+
+#[test]
+fn d10_the_loopback_port_is_taken_along() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (daemon, program) = with_copy(&format!("health:\n  listen: {free}\n"));
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let mut answers = 0;
+            while !stop.load(Ordering::Relaxed) {
+                let mut stream = TcpStream::connect(free).unwrap();
+                stream.write_all(b"GET /live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+                let mut answer = String::new();
+                stream.read_to_string(&mut answer).unwrap();
+                assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+                answers += 1;
+            }
+            answers
+        });
+        for _ in 0..3 {
+            replace(&program, &program);
+            daemon.ok(&["upgrade"]);
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(asking.join().unwrap() > 3);
+    });
+}
+
+#[test]
+fn d10_whoever_may_not_handle_the_daemon_may_not_upgrade_it() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("left out: only root can be several users");
+        return;
+    }
+    let mut daemon = Daemon::unstarted("api:\n  group: nogroup\n");
+    daemon.hand_over(4343, 65_534);
+    daemon.spawn_as(4343, 65_534);
+    daemon.wait_ready();
+    let ask = |uid: u32| {
+        let mut command = daemon.command(&["upgrade"]);
+        command.uid(uid).gid(65_534).output().unwrap()
+    };
+    let said = failed(&ask(4444), 77);
+    assert!(said.contains("may not upgrade the daemon") || said.contains("upgrade the daemon"), "{said}");
+    assert_eq!(daemon.get("/v1/upgrade")["number"], 0);
+    let own = ask(4343);
+    assert!(own.status.success(), "{}", String::from_utf8_lossy(&own.stderr));
+    assert_eq!(daemon.get("/v1/upgrade")["number"], 1);
+}
+
+#[test]
+fn d10_a_runner_whose_tasks_ended_meanwhile_still_tells_how() {
+    let (mut daemon, program) = with_copy("host:\n  slots: 8\n");
+    let ids: Vec<String> =
+        (0..8).map(|code| daemon.submit(&["--", "/bin/sh", "-c", &format!("sleep 0.{code}; exit 1{code}")])).collect();
+    ids.iter().for_each(|id| {
+        eventually("it runs", || (daemon.task_state(id) != "queued").then_some(()));
+    });
+    // Ends that nobody acknowledges wait in the runner, whichever program it is.
+    for _ in 0..3 {
+        replace(&program, &program);
+        daemon.ok(&["upgrade"]);
+    }
+    daemon.kill();
+    start(&mut daemon, &program);
+    for (code, id) in ids.iter().enumerate() {
+        daemon.wait_state(id, "failed");
+        let task = daemon.task(id);
+        assert_eq!(task["history"][0]["outcome"]["code"], 10 + code, "{task}");
+        assert_eq!(task["history"].as_array().unwrap().len(), 1, "{task}");
+    }
+}
+
+#[test]
+fn d10_a_timeout_and_a_stop_under_way_go_on_in_the_new_runner() {
+    let (daemon, program) = with_copy("");
+    let late = daemon.submit(&["--timeout", "2s", "--", "sleep", "1000"]);
+    let script = "trap '' TERM; while :; do sleep 0.05; done";
+    let stubborn = daemon.submit(&["--grace", "2s", "--", "/bin/sh", "-c", script]);
+    daemon.wait_state(&late, "running");
+    daemon.wait_state(&stubborn, "running");
+    daemon.ok(&["cancel", &stubborn]);
+    replace(&program, &program);
+    daemon.ok(&["upgrade"]);
+    daemon.wait_state(&late, "timed-out");
+    daemon.wait_state(&stubborn, "cancelled");
 }

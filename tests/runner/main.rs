@@ -8,3 +8,4 @@ mod host;
 mod speed;
 mod starts;
 mod traffic;
+mod upgrades;

@@ -12,6 +12,8 @@ pub mod channel;
 mod kernel;
 pub mod mark;
 pub mod packet;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
