@@ -35,7 +35,7 @@ fn main() -> Done {
     let mut arguments = std::env::args().skip(1);
     let place = std::path::absolute(arguments.next().ok_or("usage: minimal DIRECTORY [--foreground]")?)?;
     let foreground = arguments.next().is_some_and(|argument| argument == "--foreground");
-    let (manager, log) = (Manager::of_environment(), log::install(LevelFilter::INFO)?);
+    let (manager, log) = (Manager::of_environment()?, log::install(LevelFilter::INFO)?);
     let process = Process { place, manager, log, blocked: signals::block_all()? };
     if foreground {
         return process.live(&Target::Stderr(Style::for_people()), &Readiness::unheard());

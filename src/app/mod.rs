@@ -32,7 +32,7 @@ use crate::config::{self, Environment, Flags, Mode, Settings};
 use crate::daemon::directory::Access;
 use crate::daemon::lifecycle::{Event, Lifecycle, State};
 use crate::daemon::process::Detached;
-use crate::daemon::service::{Extension, Manager};
+use crate::daemon::service::{Extension, Manager, ManagerError};
 use crate::daemon::{Lock, Readiness};
 use crate::sys::signal::Blocked;
 use crate::sys::{fd, signal};
@@ -88,15 +88,18 @@ pub enum Outcome {
 /// # Errors
 /// [`Error`] says what kept it from starting, or from ending in good order. The service manager is told the same.
 pub fn daemon(options: Options) -> Result<Outcome, Error> {
-    let manager = Manager::of_environment();
-    let outcome = begin(options, &manager);
+    let (manager, unreachable) = match Manager::of_environment() {
+        Ok(manager) => (manager, None),
+        Err(error) => (Manager::none(), Some(error)),
+    };
+    let outcome = begin(options, &manager, unreachable);
     if let Err(error) = &outcome {
         manager.failed(&chain(error), error::errno(error));
     }
     outcome
 }
 
-fn begin(options: Options, manager: &Manager) -> Result<Outcome, Error> {
+fn begin(options: Options, manager: &Manager, unreachable: Option<ManagerError>) -> Result<Outcome, Error> {
     let program = upgrade::Program::of_process(options.arguments)?;
     let left = upgrade::Estate::find()?;
     let mut environment = Environment::of_process(left.as_ref().map_or(options.mode, upgrade::Estate::mode));
@@ -104,6 +107,9 @@ fn begin(options: Options, manager: &Manager) -> Result<Outcome, Error> {
     let roles = Roles::of(&settings, &environment, left.as_ref())?;
     environment.uid = roles.uid();
     let log = Log::new(&settings, environment.mode, options.background.is_some(), &roles)?;
+    if let Some(error) = unreachable {
+        warn!(error = chain(&error), "the service manager is told nothing");
+    }
     // Before the fork: the variables name the process that was started.
     let passed = entrance::inherit()?;
     // Before the first thread, so that all inherit it.

@@ -38,6 +38,20 @@ pub fn fork(_blocked: &Blocked) -> io::Result<Side> {
     }
 }
 
+/// Takes a variable out of this process's environment, so that nobody that comes after it in the same process, by a
+/// fork or by execve(2), finds it.
+///
+/// # Errors
+/// EDEADLK where there are other threads, which may read the environment meanwhile.
+pub fn forget_variable(name: &str) -> io::Result<()> {
+    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::Error::from_raw_os_error(libc::EDEADLK));
+    }
+    // SAFETY: there is no other thread that could read the environment while it changes.
+    unsafe { std::env::remove_var(name) };
+    Ok(())
+}
+
 /// Ends a process that was forked and has nothing to clean up: _exit(2).
 pub fn end(status: i32) -> ! {
     // SAFETY: ends the process at once; what it shares with its parent is the parent's to finish.

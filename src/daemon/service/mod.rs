@@ -15,7 +15,7 @@ mod patience;
 mod watchdog;
 
 pub use activation::{ActivationError, Inherited};
-pub use notify::Manager;
+pub use notify::{Manager, ManagerError};
 pub use patience::Extension;
 pub use watchdog::{Sign, Watchdog};
 

@@ -1,7 +1,7 @@
 //! Telling the service manager how the daemon is: sd_notify(3).
 
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::linux::net::SocketAddrExt as _;
@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tracing::warn;
+
+use crate::sys::detach;
 
 /// How long a manager that does not read may keep the daemon.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -30,6 +32,14 @@ pub struct Manager {
     watchdog: Option<Duration>,
 }
 
+/// Why nobody is told anything.
+#[derive(Debug, thiserror::Error)]
+#[error("reach the service manager at {}, which NOTIFY_SOCKET names", name.display())]
+pub struct ManagerError {
+    name: OsString,
+    source: io::Error,
+}
+
 #[derive(Debug)]
 struct Channel {
     socket: UnixDatagram,
@@ -37,22 +47,23 @@ struct Channel {
 }
 
 impl Manager {
-    /// Finds it in the environment, which stays as it is. To be called before the process forks and before it gives up
-    /// privileges: the variables name the process that was started, and the socket may be closed to others.
+    /// Finds it in the environment. To be called before the process forks, starts a thread or gives up privileges: the
+    /// variables name the process that was started, and the socket may be closed to others.
     ///
-    /// A manager that cannot be reached counts as none: the daemon can do its work without.
-    #[must_use]
-    pub fn of_environment() -> Self {
-        let named = env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty());
-        let channel = named.and_then(|name| match Channel::open(&name) {
-            Ok(channel) => Some(Arc::new(channel)),
-            Err(error) => {
-                warn!(socket = ?name, %error, "the service manager cannot be told anything");
-                None
-            }
-        });
-        let watchdog = if channel.is_some() { sd_notify::watchdog_enabled() } else { None };
-        Self { channel, started: process::id(), watchdog: watchdog.filter(|time| !time.is_zero()) }
+    /// The variables stay for whatever program takes this one's place, but for WATCHDOG_PID: once it is found to name
+    /// this process, it would only keep the forked daemon from finding itself meant.
+    ///
+    /// # Errors
+    /// Where there is one that cannot be reached: [`Manager::none`] stands in for it, the daemon can do its work without.
+    pub fn of_environment() -> Result<Self, ManagerError> {
+        let Some(name) = env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty()) else { return Ok(Self::none()) };
+        let channel = Channel::open(&name).map_err(|source| ManagerError { name, source })?;
+        let watchdog = sd_notify::watchdog_enabled().filter(|time| !time.is_zero());
+        if watchdog.is_some() {
+            // Where it cannot be taken out, no more is lost than the watchdog of a daemon that forked and is upgraded.
+            let _ = detach::forget_variable("WATCHDOG_PID");
+        }
+        Ok(Self { channel: Some(Arc::new(channel)), started: process::id(), watchdog })
     }
 
     /// Nobody.

@@ -112,6 +112,9 @@ fn s1_s2_a_daemon_in_the_background_is_told_apart_from_its_starter_and_feeds_the
     let pid = daemon.get("/v1/status")["pid"].as_i64().unwrap();
     assert_eq!(ear.wait("READY=1"), format!("MAINPID={pid}\nREADY=1\n"));
     ear.wait(PING);
+    daemon.ok(&["upgrade"]);
+    ear.count(PING, ALLOWED);
+    ear.wait(PING);
     daemon.ok(&["stop"]);
     ear.wait("STOPPING=1");
 }
