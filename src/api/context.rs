@@ -12,6 +12,7 @@ use super::growth::Growth;
 use super::settings::TermsInForce;
 use super::{Hub, Settings, Terms};
 use crate::daemon::health::Registry;
+use crate::daemon::lifecycle::Seen;
 use crate::daemon::program::Program;
 use crate::engine::{Caller, Command, Handle, Reply};
 use crate::task::{Bytes, Timestamp};
@@ -81,6 +82,8 @@ pub struct Services {
     pub reload: Reload,
     /// What an upgrade does.
     pub upgrade: Upgrade,
+    /// Where the daemon is in its life.
+    pub state: Seen,
     /// What the daemon says of itself.
     pub about: About,
     /// What requests for new tasks are held to at first.
@@ -97,6 +100,7 @@ pub(super) struct Inner {
     pub(super) examiner: Examiner,
     pub(super) reload: Reload,
     pub(super) upgrade: Upgrade,
+    pub(super) state: Seen,
     pub(super) about: About,
     /// Room for large bodies, in KiB.
     pub(super) bodies: Arc<Semaphore>,
@@ -129,6 +133,7 @@ impl Context {
             examiner: Examiner::new(services.health),
             reload: services.reload,
             upgrade: services.upgrade,
+            state: services.state,
             about: services.about,
             growth: Growth::new(),
             stopping,

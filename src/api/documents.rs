@@ -2,6 +2,7 @@
 
 use super::context::{About, now};
 use crate::daemon::health::Report;
+use crate::daemon::lifecycle::State;
 use crate::daemon::program::OnDisk;
 use crate::engine::{Counts, Detail, EventPage, Filter, Line, Listing, RunnerState, Status};
 use crate::task::Queue;
@@ -56,8 +57,14 @@ pub(super) fn health(report: &Report) -> HealthDocument {
     HealthDocument { health: report.level().word().to_owned(), checks: checks.collect() }
 }
 
-pub(super) fn status(status: Status, about: &About) -> StatusDocument {
+pub(super) fn status(status: Status, about: &About, state: State) -> StatusDocument {
     StatusDocument {
+        state: match state {
+            State::Starting => "starting",
+            State::Running | State::Reloading => "running",
+            State::Draining | State::Stopping | State::Stopped => "stopping",
+        }
+        .to_owned(),
         version: about.version.clone(),
         program: match about.program.on_disk() {
             OnDisk::Current => ProgramDocument::Current,

@@ -92,7 +92,7 @@ impl Control {
                     guard::end_runner(&self.settings);
                     return self.end(body.organs, Ok(()));
                 }
-                Ok(Turn::Upgrade(candidate)) => body = self.upgrade(body, &candidate, given)?,
+                Ok(Turn::Upgrade(candidate)) => body = self.upgrade(body, &candidate, given.clone())?,
             }
         }
     }

@@ -165,11 +165,11 @@ impl Begun {
         log.open()?;
         let inbox = Inbox::new(blocked)?;
         let upgrades = upgrade::Upgrades::new(program, environment.mode, inbox.notifier(), upgraded);
-        let life = life(&manager)?;
-        let given = Given { uid: environment.uid, group };
+        let mut life = life(&manager)?;
+        let given = Given { uid: environment.uid, group, state: life.seen() };
         let organs = {
             let _patience = Extension::begin(&manager, START_PATIENCE);
-            Organs::start(&settings, given, &hold, &inbox, &upgrades)?
+            Organs::start(&settings, given.clone(), &hold, &inbox, &upgrades)?
         };
         upgrades.replace_runner(organs.runner());
         let reloader = Reloader { environment, flags, log: log.handle(), started: settings.clone() };

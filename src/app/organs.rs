@@ -13,7 +13,7 @@ use super::{Error, Hold, VERSION, now, sections};
 use crate::api::{self, Door, Hub, Services, Serving};
 use crate::config::Settings;
 use crate::daemon::health::Registry;
-use crate::daemon::lifecycle::Hooks;
+use crate::daemon::lifecycle::{Hooks, Seen};
 use crate::daemon::program::Program;
 use crate::engine::{self, Caller, Command, Engine, Handle, Query, Refusal, Reply};
 use crate::executor::{Dialer, Outputs, Replacer, RunnerLink};
@@ -37,12 +37,14 @@ pub(super) struct Organs {
 }
 
 /// Whom the daemon serves.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Given {
     /// The user that it runs as: as good as root here.
     pub(super) uid: u32,
     /// The group whose members may submit tasks and handle their own.
     pub(super) group: Option<u32>,
+    /// Where the daemon is in its life.
+    pub(super) state: Seen,
 }
 
 impl Organs {
@@ -85,6 +87,7 @@ impl Organs {
                 Arc::new(move |reply| notifier.notify(Notice::Reload(reply)))
             },
             upgrade: upgrades.service(),
+            state: given.state,
             about: api::About {
                 version: VERSION.to_owned(),
                 program: Program::of_this_process(upgrades.program.path.clone()).map_err(Error::Program)?,

@@ -22,19 +22,24 @@ pub(super) enum Report {
     Silent(Status),
 }
 
-/// The report for programs.
+/// The report for programs, of a daemon that answers.
 #[derive(Serialize)]
-struct Document<'a> {
-    state: &'a str,
+struct Answer<'a> {
+    exit_code: u8,
+    #[serde(flatten)]
+    daemon: &'a StatusDocument,
+}
+
+/// The report for programs, of one that does not.
+#[derive(Serialize)]
+struct Silence {
+    state: &'static str,
     exit_code: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     pid: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     program: Option<ProgramDocument>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    #[serde(flatten)]
-    daemon: Option<&'a StatusDocument>,
+    reason: String,
 }
 
 impl Report {
@@ -79,35 +84,20 @@ impl Report {
         }
     }
 
-    fn word(&self) -> &'static str {
-        match self {
-            Self::Answers(_) => "running",
-            Self::Silent(status) => status.word(),
-        }
-    }
-
     /// Prints it.
     pub(super) fn tell(&self, session: &mut Session<'_>) -> anyhow::Result<()> {
         if session.output.is_json() {
-            let document = match self {
-                Self::Answers(daemon) => Document {
-                    state: self.word(),
-                    exit_code: 0,
-                    pid: None,
-                    program: None,
-                    reason: None,
-                    daemon: Some(daemon),
-                },
-                Self::Silent(status) => Document {
-                    state: self.word(),
+            match self {
+                Self::Answers(daemon) => session.output.document(&Answer { exit_code: self.number(), daemon })?,
+                Self::Silent(status) => session.output.document(&Silence {
+                    state: status.word(),
                     exit_code: self.number(),
                     pid: pid(status),
                     program: on_disk(status),
-                    reason: Some(sentence(status)),
-                    daemon: None,
-                },
-            };
-            return Ok(session.output.document(&document)?);
+                    reason: sentence(status),
+                })?,
+            }
+            return Ok(());
         }
         let text = match self {
             Self::Answers(daemon) => running(daemon, &Session::clock()),
@@ -163,7 +153,7 @@ fn program(found: ProgramDocument) -> Option<&'static str> {
 /// What the daemon says of itself.
 fn running(daemon: &StatusDocument, clock: &Clock) -> String {
     let mut lines = Lines::default();
-    lines.add("Daemon", format!("running, process {}, version {}", daemon.pid, daemon.version));
+    lines.add("Daemon", format!("{}, process {}, version {}", daemon.state, daemon.pid, daemon.version));
     if let Some(said) = program(daemon.program) {
         lines.add("Program", said);
     }
@@ -206,6 +196,7 @@ mod tests {
 
     fn document() -> StatusDocument {
         StatusDocument {
+            state: "running".to_owned(),
             version: "1.2.3".to_owned(),
             program: ProgramDocument::Replaced,
             pid: 77,

@@ -351,3 +351,21 @@ fn d10_a_daemon_in_the_background_stays_there_through_an_upgrade() {
     eventually("and is opened again on HUP", || daemon.path("log").exists().then_some(()));
     daemon.ok(&["stop"]);
 }
+
+#[test]
+fn d4_status_tells_that_a_daemon_is_stopping_while_it_still_answers() {
+    let daemon = Daemon::unstarted("host:\n  stop_grace: 1m\n  shutdown_timeout: 2m\n  slots: 2\n");
+    let pid = daemon.start_in_background();
+    let state = || {
+        let status = daemon.run(&["status", "--json"]);
+        assert_eq!(status.status.code(), Some(0));
+        serde_json::from_slice::<serde_json::Value>(&status.stdout).unwrap()["state"].clone()
+    };
+    assert_eq!(state(), "running");
+    let id = daemon.submit(&["--", "sleep", "1000"]);
+    daemon.wait_state(&id, "running");
+    kill(pid, 15);
+    eventually("it is stopping", || (state() == "stopping").then_some(()));
+    kill(pid, 15);
+    gone(pid);
+}

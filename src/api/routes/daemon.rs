@@ -51,7 +51,9 @@ pub(in crate::api) async fn openapi() -> Response {
 ))]
 pub(in crate::api) async fn status(State(context): State<Context>, By(caller): By) -> Result<Response, Failure> {
     match context.ask(caller, Command::Read(Query::Status)).await? {
-        Reply::Status(status) => Ok(json(StatusCode::OK, &documents::status(*status, &context.about))),
+        Reply::Status(status) => {
+            Ok(json(StatusCode::OK, &documents::status(*status, &context.about, context.state.state())))
+        }
         other => Err(Failure::unexpected(&other)),
     }
 }

@@ -30,4 +30,4 @@ mod hooks;
 mod state;
 
 pub use hooks::{Hooks, PassedOver};
-pub use state::{Event, IllegalTransition, Lifecycle, State};
+pub use state::{Event, IllegalTransition, Lifecycle, Seen, State};

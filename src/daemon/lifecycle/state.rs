@@ -1,5 +1,7 @@
 //! Where a daemon is in its life: states, what happens to it, and the table of both.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 /// Where it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -102,6 +104,22 @@ impl Event {
     }
 }
 
+/// Where a lifecycle is, for other threads to see.
+#[derive(Debug, Clone)]
+pub struct Seen(Arc<Mutex<State>>);
+
+impl Seen {
+    /// Where it is.
+    #[must_use]
+    pub fn state(&self) -> State {
+        *self.place()
+    }
+
+    fn place(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Is told of every state that is reached.
 type Watcher<'w> = Box<dyn FnMut(State) + 'w>;
 
@@ -127,6 +145,14 @@ impl<'w> Lifecycle<'w> {
     /// Tells `watcher` of every state from now on, as soon as it is reached.
     pub fn watch(&mut self, watcher: impl FnMut(State) + 'w) {
         self.watchers.push(Box::new(watcher));
+    }
+
+    /// Where it is, from now on, for other threads to see.
+    pub fn seen(&mut self) -> Seen {
+        let seen = Seen(Arc::new(Mutex::new(self.state)));
+        let shown = seen.clone();
+        self.watch(move |state| *shown.place() = state);
+        seen
     }
 
     /// Where it is.

@@ -11,6 +11,9 @@ use crate::task::{Bytes, State};
 /// The daemon at a glance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StatusDocument {
+    /// Whether it is `starting`, `running` or `stopping`.
+    #[serde(default = "running")]
+    pub state: String,
     /// The daemon's version.
     pub version: String,
     /// What stands on disk in the place of the program that runs.
@@ -44,6 +47,11 @@ pub struct StatusDocument {
     pub output_bytes: u64,
     /// The newest event.
     pub last_event: i64,
+}
+
+/// What a daemon of a version that does not say is taken for.
+fn running() -> String {
+    "running".to_owned()
 }
 
 /// What stands where the daemon's program was started from.

@@ -11,6 +11,7 @@ use taskdaemon::api::{
 };
 use taskdaemon::client::Client;
 use taskdaemon::daemon::health::{Finding, Registry};
+use taskdaemon::daemon::lifecycle::Lifecycle;
 use taskdaemon::daemon::program::Program;
 use taskdaemon::engine::{Caller, Command, Handle, Message, Part, Query, Refusal, Reply, RunnerState, Status};
 use taskdaemon::task::{Event, EventKind, QueueName, State, TaskId, Timestamp};
@@ -66,6 +67,7 @@ impl Api {
                 begin: Arc::new(|_, answer| answer(Err(UpgradeFailure::Unfit("it does not run".to_owned())))),
                 look: Arc::new(UpgradeDocument::default),
             },
+            state: Lifecycle::new().seen(),
             about: About {
                 version: "1.2.3".to_owned(),
                 program: Program::of_this_process(std::env::current_exe().unwrap()).unwrap(),
