@@ -1,32 +1,4 @@
-//! Becoming another program without ceasing to be: trial run, handover, execve(2).
-//!
-//! A [`Candidate`] is looked at, then tried out in a process of its own, and only then takes this one's place: same
-//! process ID, same parent, same children, and the descriptors that it is left, with facts about them, in a sealed
-//! memory file. The new program finds them by [`inherited`]. What fails before the kernel has let go of the old program
-//! is an error, and nothing has changed; what fails after that is a crash, for whoever restarts the service.
-//!
-//! ```no_run
-//! use std::os::fd::{AsFd, OwnedFd};
-//! use std::time::Duration;
-//! use taskdaemon::daemon::upgrade::{Candidate, inherited};
-//! use taskdaemon::sys::inherit::Inheritable;
-//!
-//! # fn listen() -> std::io::Result<OwnedFd> { taskdaemon::sys::fd::null() }
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let socket: Inheritable = match inherited()? {
-//!     Some(left) => left,
-//!     None => listen()?.into(),
-//! };
-//! // … and when told to upgrade:
-//! let candidate = Candidate::at("/usr/sbin/mydaemon".as_ref())?;
-//! let version = candidate.try_out(&["--check".into()], "mydaemon ", Duration::from_secs(10))?;
-//! let error = candidate.take_over(&["mydaemon".into()], &socket, &[socket.as_fd()]);
-//! eprintln!("{version} could not take over, this one goes on: {error}");
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! It must not know what is handed over, nor what for.
+//! The program that may take over: looked at, tried out, executed.
 
 use std::ffi::{CString, OsString};
 use std::fs::{File, Metadata};
@@ -39,132 +11,17 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::unistd::{execve, fexecve};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::service;
-use super::wait::readable;
-use crate::sys::fd::adopt;
+use super::UpgradeError;
+use super::record::{VARIABLE, environment, record};
+use crate::daemon::service;
+use crate::daemon::wait::readable;
 use crate::sys::inherit::stays_open;
-use crate::sys::{memfd, pidfd};
-
-/// The variable that names the record: the process that it is for, a colon, the descriptor's number. Children inherit
-/// the variable too, and see that they are not meant.
-pub const VARIABLE: &str = "DAEMON_HANDOVER";
-
-/// The form of the record that this program writes, and the newest that it reads.
-pub const FORM: u16 = 1;
-
-/// The oldest form of the record that this program reads.
-pub const OLDEST_FORM: u16 = 1;
-
-/// The largest record, in bytes.
-const MOST_BYTES: u64 = 64 * 1024 * 1024;
+use crate::sys::pidfd;
 
 /// What a trial may say at most, in bytes.
 const MOST_SAID: u64 = 64 * 1024;
-
-/// Sockets that a service manager passed are handed over as all others are: the next program must not take them twice.
-const ACTIVATION: [&str; 3] = ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
-
-/// Why this program stays in charge, or what the one before it left is of no use.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum UpgradeError {
-    /// There is no such program, or it may not be read.
-    #[error("open the new program {}", path.display())]
-    Open {
-        /// Where it should be.
-        path: PathBuf,
-        /// Why it could not be opened.
-        source: io::Error,
-    },
-    /// Somebody else could put anything there.
-    #[error(
-        "refuse {}: it is no regular file that only root or this user could change (owner {owner}, mode {mode:04o}); \
-        see to that with chown and chmod go-w", path.display()
-    )]
-    Unsafe {
-        /// The program.
-        path: PathBuf,
-        /// Its owner's numeric user ID.
-        owner: u32,
-        /// Its permissions.
-        mode: u32,
-    },
-    /// It is no program for this machine.
-    #[error("run the new program {}", path.display())]
-    Run {
-        /// The program.
-        path: PathBuf,
-        /// Why it does not run.
-        source: io::Error,
-    },
-    /// It refused, or crashed.
-    #[error("the new program {} failed its trial ({status}): {said}", path.display())]
-    Trial {
-        /// The program.
-        path: PathBuf,
-        /// How it ended.
-        status: ExitStatus,
-        /// What it said.
-        said: String,
-    },
-    /// It is something else than was expected.
-    #[error("the new program {} is not one that can take over: it answered the trial with {said:?}", path.display())]
-    Stranger {
-        /// The program.
-        path: PathBuf,
-        /// What it said.
-        said: String,
-    },
-    /// It took too long.
-    #[error("the new program {} did not end its trial within {} s", path.display(), after.as_secs())]
-    Slow {
-        /// The program.
-        path: PathBuf,
-        /// How long it was waited for.
-        after: Duration,
-    },
-    /// It is another one than was tried.
-    #[error("the program {} was changed while it was tried out; upgrade again", path.display())]
-    Changed {
-        /// The program.
-        path: PathBuf,
-    },
-    /// The kernel did not execute it.
-    #[error("execute the new program")]
-    Execute(#[source] io::Error),
-    /// What is to be handed over.
-    #[error("write the handover down")]
-    Record(#[source] io::Error),
-    /// What was handed over.
-    #[error("take the handover {variable:?} up")]
-    Inherit {
-        /// What names it.
-        variable: OsString,
-        /// What is wrong with it.
-        source: io::Error,
-    },
-}
-
-impl UpgradeError {
-    /// The whole of it in one line, with its cause.
-    #[must_use]
-    pub fn in_full(&self) -> String {
-        match std::error::Error::source(self) {
-            Some(cause) => format!("{self}: {cause}"),
-            None => self.to_string(),
-        }
-    }
-}
-
-/// What is handed over.
-#[derive(Serialize, Deserialize)]
-struct Record<F> {
-    form: u16,
-    facts: F,
-}
 
 /// A program that may take this one's place.
 #[derive(Debug)]
@@ -293,49 +150,6 @@ impl Candidate {
     }
 }
 
-/// What the program before this one left to this process; none where it was started afresh.
-///
-/// To be called once, before anything else opens descriptors.
-///
-/// # Errors
-/// [`UpgradeError::Inherit`] where there is something, and it cannot be read: it is better to end than to do without.
-pub fn inherited<F: DeserializeOwned>() -> Result<Option<F>, UpgradeError> {
-    let Some(variable) = std::env::var_os(VARIABLE) else { return Ok(None) };
-    let number = variable.to_str().and_then(|text| {
-        let (pid, number) = text.split_once(':')?;
-        (pid.parse() == Ok(std::process::id())).then(|| number.parse().ok())?
-    });
-    let Some(number) = number else { return Ok(None) };
-    let facts = adopt(number).and_then(|record| read(&memfd::read_sealed(record, MOST_BYTES)?));
-    facts.map(Some).map_err(|source| UpgradeError::Inherit { variable, source })
-}
-
-fn read<F: DeserializeOwned>(bytes: &[u8]) -> io::Result<F> {
-    /// What every form begins with; the facts are read only where the form is known.
-    #[derive(Deserialize)]
-    struct Head {
-        form: u16,
-    }
-    let form = serde_json::from_slice::<Head>(bytes)?.form;
-    if !(OLDEST_FORM..=FORM).contains(&form) {
-        let detail = format!("its form is {form}, and this program knows {OLDEST_FORM} to {FORM}");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, detail));
-    }
-    Ok(serde_json::from_slice::<Record<F>>(bytes)?.facts)
-}
-
-fn record(facts: &impl Serialize) -> io::Result<OwnedFd> {
-    memfd::sealed("handover", &serde_json::to_vec(&Record { form: FORM, facts })?)
-}
-
-fn environment(record: RawFd) -> Vec<OsString> {
-    let ours = |name: &OsString| ACTIVATION.iter().chain([&VARIABLE]).any(|own| name == own);
-    let kept = std::env::vars_os().filter(|(name, _)| !ours(name));
-    let pairs = kept.map(|(name, value)| [name.into_vec(), value.into_vec()].join(&b'='));
-    let own = format!("{VARIABLE}={}:{record}", std::process::id()).into_bytes();
-    pairs.chain([own]).map(OsString::from_vec).collect()
-}
-
 fn strings(list: impl IntoIterator<Item = OsString>) -> io::Result<Vec<CString>> {
     list.into_iter().map(|text| CString::new(text.into_vec()).map_err(io::Error::from)).collect()
 }
@@ -425,13 +239,5 @@ mod tests {
         assert_eq!(flags, nix::libc::FD_CLOEXEC, "closed on exec again");
         fs::write(&path, "another").unwrap();
         assert!(matches!(candidate.take_over(&["x".into()], &7, &[]), UpgradeError::Changed { .. }));
-    }
-
-    #[test]
-    fn a_record_of_a_form_that_is_not_known_is_told() {
-        let bytes = |form| serde_json::to_vec(&Record { form, facts: vec![1, 2] }).unwrap();
-        assert_eq!(read::<Vec<i32>>(&bytes(FORM)).unwrap(), [1, 2]);
-        let error = read::<Vec<i32>>(&bytes(FORM + 1)).unwrap_err();
-        assert_eq!(error.to_string(), "its form is 2, and this program knows 1 to 1");
     }
 }
