@@ -241,6 +241,7 @@ impl Control {
         }
         let error = self.upgrades.take_over(candidate, &self.hold);
         drop(closed);
+        let given = Given { is_new: false, ..given };
         let organs = Organs::start(&self.settings, given, &self.hold, &self.inbox, &self.upgrades)?;
         self.upgrades.fail(&error);
         let mut body = self.embody(organs);

@@ -156,7 +156,7 @@ impl Begun {
         let access = if group.is_some() { Access::Reachable } else { Access::Private };
         roles.prepare(&settings.paths.runtime_directory, access)?;
         log.prepare(&roles)?;
-        let upgraded = upgrade::told(left.as_ref());
+        let (upgraded, is_new) = (upgrade::told(left.as_ref()), left.is_none());
         let hold = match left {
             Some(left) => Hold::inherit(left, &settings)?,
             None => roles.begin(&settings, group, passed, &program.path)?,
@@ -166,7 +166,7 @@ impl Begun {
         let inbox = Inbox::new(blocked)?;
         let upgrades = upgrade::Upgrades::new(program, environment.mode, inbox.notifier(), upgraded);
         let mut life = life(&manager)?;
-        let given = Given { uid: environment.uid, group, state: life.seen() };
+        let given = Given { uid: environment.uid, group, is_new, state: life.seen() };
         let organs = {
             let _patience = Extension::begin(&manager, START_PATIENCE);
             Organs::start(&settings, given.clone(), &hold, &inbox, &upgrades)?

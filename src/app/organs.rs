@@ -15,7 +15,7 @@ use crate::config::Settings;
 use crate::daemon::health::Registry;
 use crate::daemon::lifecycle::{Hooks, Seen};
 use crate::daemon::program::Program;
-use crate::engine::{self, Caller, Command, Engine, Handle, Query, Refusal, Reply};
+use crate::engine::{self, Caller, Command, Engine, Handle, Occasion, Query, Refusal, Reply};
 use crate::executor::{Dialer, Outputs, Replacer, RunnerLink};
 use crate::store::{SqliteStore, Store};
 use crate::task::Bytes;
@@ -41,6 +41,8 @@ pub(super) struct Organs {
 pub(super) struct Given {
     /// The user that it runs as: as good as root here.
     pub(super) uid: u32,
+    /// Whether the daemon starts, and does not go on as another program.
+    pub(super) is_new: bool,
     /// The group whose members may submit tasks and handle their own.
     pub(super) group: Option<u32>,
     /// Where the daemon is in its life.
@@ -68,8 +70,11 @@ impl Organs {
             feed.publish(events);
             stirred.stirred();
         });
-        let engine =
-            Engine::new(store, executor, sections::engine(settings, given.uid), fastrand::u64(..), feed, now())?;
+        let mut held_to = sections::engine(settings, given.uid);
+        if !given.is_new {
+            held_to.hooks.on.remove(&Occasion::Started);
+        }
+        let engine = Engine::new(store, executor, held_to, fastrand::u64(..), feed, now())?;
         let ended = inbox.notifier();
         let serve = move || {
             drop(engine::serve(engine, &messages));

@@ -149,6 +149,15 @@ fn c4_the_start_and_the_stop_have_their_hooks_and_the_stop_waits_for_its_own() {
 }
 
 #[test]
+fn c4_a_daemon_that_becomes_another_program_has_not_started() {
+    let daemon = telling(&["started", "stopped"], "");
+    told(&daemon, "started");
+    daemon.ok(&["upgrade"]);
+    daemon.submit(&["--wait", "--", "true"]);
+    assert_eq!(daemon.get("/v1/tasks?queue=hooks")["tasks"].as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn c4_a_hook_that_hangs_does_not_hold_up_the_stop() {
     let mut daemon = Daemon::with(
         "host:\n  stop_grace: 0s\n  shutdown_timeout: 30s\nhooks:\n  stopped:\n    command: trap '' TERM; sleep 1000\n",
