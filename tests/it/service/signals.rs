@@ -170,3 +170,34 @@ fn d6_of_a_crowd_of_children_no_end_is_lost() {
     }
     eventually("all have ended", || (daemon.get("/v1/status")["counts"]["succeeded"] == 500).then_some(()));
 }
+
+#[test]
+fn d6_term_during_the_trial_of_a_new_program_ends_the_daemon_and_refuses_the_upgrade() {
+    let mut daemon = Daemon::new();
+    let program = daemon.path("slow");
+    fs::write(&program, "#!/bin/sh\ntouch \"$0.tried\"\nexec sleep 60\n").unwrap();
+    fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut client = daemon.command(&["upgrade", "--binary", program.to_str().unwrap()]);
+    let client = client.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually("the trial runs", || daemon.path("slow.tried").exists().then_some(()));
+    daemon.signal(TERM);
+    assert_eq!(daemon.reap().code(), Some(0));
+    let output = client.wait_with_output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && words.contains("stopping"), "{words}");
+}
+
+#[test]
+fn d6_term_and_upgrade_in_the_same_instant_end_in_a_stop() {
+    for _ in 0..5 {
+        let mut daemon = Daemon::new();
+        daemon.runner_pid();
+        let upgrade = daemon.command(&["upgrade"]).stdin(Stdio::null()).stderr(Stdio::null()).spawn();
+        let mut upgrade = upgrade.unwrap();
+        eventually("it begins", || daemon.log().contains("an upgrade begins").then_some(()));
+        daemon.signal(TERM);
+        assert_eq!(daemon.reap().code(), Some(0), "{}", daemon.log());
+        upgrade.wait().unwrap();
+        assert_eq!(daemon.run(&["status"]).status.code(), Some(3));
+    }
+}
