@@ -90,11 +90,11 @@ impl<S: Store, E: Executor> Engine<S, E> {
         others.into_iter().try_for_each(|id| self.unreserve(id))
     }
 
-    /// Whether a reserved attempt of that queue may be ordered before the commit: what the round took up so far
-    /// must not be needed for it. A probe's start is itself written to its queue.
+    /// Whether a reserved attempt of that queue may be ordered before the commit. Commands of the same beat may yet
+    /// be refused, a new link is not adopted before, and a probe's start is itself written to its queue.
     pub(super) fn may_begin(&self, queue: &QueueName, is_news: bool) -> bool {
         let breaker = self.memory.lanes.get(queue).map(|lane| lane.queue.breaker);
-        is_news && self.outbox.orders.is_empty() && matches!(breaker, Some(Breaker::Closed { .. }))
+        is_news && matches!(breaker, Some(Breaker::Closed { .. }))
     }
 
     /// Writes down what was begun in a round that failed.

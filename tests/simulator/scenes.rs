@@ -7,7 +7,8 @@ use taskdaemon::engine::{Command, Query, Reply, Settings};
 use taskdaemon::executor::{Cause, ExitStatus};
 use taskdaemon::store::Store;
 use taskdaemon::task::{
-    AttemptKey, EventKind, OnInterrupt, Placement, QueueLimits, QueueName, State, Submission, Task, TaskId, Timestamp,
+    AttemptKey, BreakerLimits, EventKind, OnInterrupt, Placement, QueueLimits, QueueName, Retry, State, Submission,
+    Task, TaskId, Timestamp,
 };
 
 use crate::ask;
@@ -15,7 +16,6 @@ use crate::daemon::{Daemon, ROOT};
 
 const MOMENT: Duration = Duration::from_millis(2);
 
-/// One slot, and a few tasks for it: the first one runs, the others are queued.
 struct Scene {
     daemon: Daemon,
     settings: Settings,
@@ -26,21 +26,35 @@ fn key(task: i64) -> AttemptKey {
     AttemptKey { task: TaskId(task), attempt: 1 }
 }
 
+fn settings(slots: u32) -> Settings {
+    let mut settings = ask::settings(&mut fastrand::Rng::with_seed(1));
+    settings.slots = slots;
+    settings.max_interruptions = 3;
+    settings.queues = BTreeMap::from([(QueueName::default(), QueueLimits::default())]);
+    settings
+}
+
+fn submission(queue: &str, on_interrupt: OnInterrupt) -> Submission {
+    let mut submission = ask::submission(&mut fastrand::Rng::with_seed(1), Timestamp(0), &[], "task");
+    submission.spec.on_interrupt = on_interrupt;
+    submission.spec.retry = Retry::default();
+    Submission { placement: Placement { queue: queue.parse().unwrap(), ..Placement::default() }, ..submission }
+}
+
 impl Scene {
+    /// One slot, and tasks for it: the first one runs, the others are queued.
     fn new(tasks: usize, on_interrupt: OnInterrupt) -> Self {
+        let scene = Self::with(settings(1), vec![submission("default", on_interrupt); tasks]);
+        assert_eq!(scene.daemon.runner.starts(), [key(1)]);
+        scene
+    }
+
+    fn with(settings: Settings, tasks: Vec<Submission>) -> Self {
         let now = Timestamp(1_795_161_600_000_000);
-        let mut settings = ask::settings(&mut fastrand::Rng::with_seed(1));
-        settings.slots = 1;
-        settings.max_interruptions = 3;
-        settings.queues = BTreeMap::from([(QueueName::default(), QueueLimits::default())]);
         let mut scene = Self { daemon: Daemon::new(&settings, 1, now), settings, now };
         scene.daemon.runner.link();
-        let mut submission = ask::submission(&mut fastrand::Rng::with_seed(1), now, &[], "task");
-        submission.spec.on_interrupt = on_interrupt;
-        let submission = Submission { placement: Placement::default(), ..submission };
-        scene.daemon.ask(ROOT, Command::Submit(vec![submission; tasks]));
+        scene.daemon.ask(ROOT, Command::Submit(tasks));
         scene.beats();
-        assert_eq!(scene.daemon.runner.starts(), [key(1)]);
         scene.daemon.fed();
         scene
     }
@@ -52,7 +66,11 @@ impl Scene {
     }
 
     fn end(&mut self, task: i64) {
-        self.daemon.runner.end(key(task), ExitStatus::Exited(0), Cause::Itself);
+        self.end_with(task, 0);
+    }
+
+    fn end_with(&mut self, task: i64, code: i32) {
+        self.daemon.runner.end(key(task), ExitStatus::Exited(code), Cause::Itself);
         self.daemon.beat(self.now);
     }
 
@@ -176,6 +194,22 @@ fn what_must_not_run_twice_is_claimed_in_its_turn() {
     scene.end(1);
     assert!(!scene.daemon.is_writing());
     assert_eq!(scene.daemon.runner.starts(), [key(1), key(2)]);
+}
+
+#[test]
+fn a_probe_is_written_to_its_queue_before_it_starts() {
+    let mut settings = settings(2);
+    let breaker = BreakerLimits { failures: 1, cooldown_ms: 1 };
+    let limits = QueueLimits { breaker: Some(breaker), ..QueueLimits::default() };
+    settings.queues.insert("fragile".parse().unwrap(), limits);
+    let queues = ["fragile", "fragile", "default", "default", "default"];
+    let mut scene = Scene::with(settings, queues.map(|queue| submission(queue, OnInterrupt::Retry)).to_vec());
+    scene.end_with(1, 1);
+    assert!(scene.daemon.is_writing());
+    scene.now = scene.now + Duration::from_millis(1);
+    scene.end(3);
+    assert_eq!(scene.daemon.runner.starts(), [1, 3, 4, 2].map(key));
+    assert!(!scene.daemon.is_writing());
 }
 
 #[test]
