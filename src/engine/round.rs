@@ -76,8 +76,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
     /// Leaves the round open where that keeps nobody waiting, and else closes it.
     pub(super) fn hold_or_close(&mut self, now: Timestamp, round: Round) {
         let busy = !self.begun.is_empty() && self.memory.used >= self.settings.slots;
-        let quiet = self.inbox.is_empty() && self.outbox.orders.is_empty() && !self.more;
-        if round.is_news && busy && quiet {
+        if round.is_news && busy && self.outbox.orders.is_empty() && !self.more {
             self.round = Some(round);
         } else {
             self.close(now, round);

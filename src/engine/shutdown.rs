@@ -32,7 +32,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
     /// Answers who waits for the end once nothing runs, and lets the runner go.
     pub(super) fn finish_shutdown(&mut self) {
         let Some(stopping) = &mut self.stopping else { return };
-        if !self.memory.open.is_empty() || !self.begun.is_empty() || stopping.waiting.is_empty() {
+        if !self.memory.open.is_empty() || stopping.waiting.is_empty() {
             return;
         }
         let waiting = std::mem::take(&mut stopping.waiting);

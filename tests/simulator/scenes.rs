@@ -213,6 +213,48 @@ fn a_probe_is_written_to_its_queue_before_it_starts() {
 }
 
 #[test]
+fn a_slot_that_stays_free_or_waits_for_a_commit_is_not_kept_waiting() {
+    let [again, once] = [OnInterrupt::Retry, OnInterrupt::End].map(|what| submission("default", what));
+    let mut scene = Scene::with(settings(2), vec![again.clone(), again.clone(), again.clone(), once]);
+    scene.end(1);
+    assert!(scene.daemon.is_writing());
+    scene.end(2);
+    assert!(!scene.daemon.is_writing());
+    assert_eq!(scene.daemon.runner.starts(), [1, 2, 3, 4].map(key));
+    let mut scene = Scene::with(settings(2), vec![again; 3]);
+    scene.end(1);
+    scene.end(2);
+    assert!(!scene.daemon.is_writing());
+}
+
+#[test]
+fn a_daemon_whose_tasks_have_ended_may_leave() {
+    let mut scene = Scene::new(2, OnInterrupt::Retry);
+    scene.end(1);
+    scene.wait(MOMENT);
+    scene.daemon.ask(ROOT, Command::Shutdown { patience: Duration::ZERO });
+    scene.beats();
+    scene.end(2);
+    scene.beats();
+    assert!(matches!(scene.daemon.answers().into_values().last(), Some(Ok(Reply::Drained))));
+}
+
+#[test]
+fn what_is_reserved_follows_the_settings_and_the_runner() {
+    let mut scene = Scene::new(3, OnInterrupt::Retry);
+    scene.daemon.runner.kill();
+    scene.daemon.runner.link();
+    scene.beats();
+    let open = scene.daemon.look(|store| store.open_attempts().unwrap());
+    let runners: Vec<_> = open.iter().map(|attempt| (attempt.key.task.0, attempt.claim.runner.as_str())).collect();
+    assert_eq!(runners, [(1, "runner-0"), (2, "runner-1"), (3, "runner-1")]);
+    let settings = Settings { max_interruptions: 0, ..scene.settings.clone() };
+    scene.daemon.ask(ROOT, Command::Reconfigure(Box::new(settings)));
+    scene.beats();
+    assert_eq!(scene.daemon.look(|store| store.open_attempts().unwrap()).len(), 1);
+}
+
+#[test]
 fn a_daemon_that_leaves_reserves_nothing() {
     let mut scene = Scene::new(3, OnInterrupt::Retry);
     scene.daemon.leave(scene.now);
