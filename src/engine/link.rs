@@ -84,6 +84,11 @@ impl<S: Store, E: Executor> Engine<S, E> {
         Ok(())
     }
 
+    pub(super) fn is_claimed_for_present_runner(&self, key: AttemptKey) -> bool {
+        let (Link::Up(runner), Some(open)) = (&self.link, self.memory.open.get(&key)) else { return false };
+        open.claimed.runner == runner.instance
+    }
+
     /// What the runner has goes on; a stop that may not have reached it is repeated. What is not open has ended
     /// and is acknowledged when its end is told again; the stop is for the case that it did not.
     fn resume(&mut self, key: AttemptKey) -> store::Result<()> {

@@ -104,8 +104,12 @@ impl<S: Store, E: Executor> Engine<S, E> {
         self.settle(now, &task, key, outcome, interruption)
     }
 
-    /// An attempt whose runner is gone, and nothing of it is left.
+    /// An attempt whose runner is gone, and nothing of it is left. What was told twice may have been claimed again
+    /// under the same name, for the runner that tells it.
     fn interrupted(&mut self, now: Timestamp, key: AttemptKey) -> store::Result<()> {
+        if self.is_claimed_for_present_runner(key) {
+            return Ok(());
+        }
         if self.never_began(key) {
             return self.unclaim(now, key);
         }

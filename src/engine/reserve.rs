@@ -31,10 +31,12 @@ const MOST_AHEAD: u32 = 64;
 impl<S: Store, E: Executor> Engine<S, E> {
     /// Reserves what is likely to be next, and lets go what is not any more; on the way out, all.
     pub(super) fn reserve(&mut self, now: Timestamp) -> store::Result<()> {
+        if self.stopping.is_some() || self.left {
+            return self.unreserve_unless(|_, _| false);
+        }
         let most = usize::try_from(self.settings.slots.saturating_mul(AHEAD_PER_SLOT).min(MOST_AHEAD)).unwrap_or(1);
         let Link::Up(runner) = self.link.clone() else { return Ok(()) };
-        let leaves = self.stopping.is_some() || self.left;
-        let next = if leaves { Vec::new() } else { self.next_up(now, 2 * most)? };
+        let next = self.next_up(now, 2 * most)?;
         let near: BTreeSet<TaskId> = next.iter().copied().collect();
         self.unreserve_unless(|id, _| near.contains(&id))?;
         for id in next {

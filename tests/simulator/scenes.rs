@@ -171,6 +171,25 @@ fn what_was_only_reserved_when_all_was_killed_was_not_interrupted() {
 }
 
 #[test]
+fn a_sweep_that_is_told_twice_ends_nothing_that_was_started_since() {
+    let mut scene = Scene::with(settings(3), vec![submission("default", OnInterrupt::Retry); 5]);
+    scene.daemon.runner.kill();
+    scene.settings.slots = 5;
+    scene.daemon.restart(&scene.settings, 1, scene.now);
+    scene.daemon.runner.link();
+    scene.beats();
+    scene.daemon.runner.unlink();
+    scene.beats();
+    scene.daemon.runner.link();
+    scene.daemon.runner.finish_sweep();
+    scene.beats();
+    scene.daemon.runner.finish_sweep();
+    scene.beats();
+    let running: Vec<_> = scene.daemon.runner.running().into_iter().map(|key| (key.task.0, key.attempt)).collect();
+    assert_eq!(running, [(1, 2), (2, 2), (3, 2), (4, 1), (5, 1)]);
+}
+
+#[test]
 fn what_was_begun_when_all_was_killed_was_interrupted() {
     let mut scene = Scene::new(3, OnInterrupt::Retry);
     scene.end(1);
