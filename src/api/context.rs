@@ -16,7 +16,7 @@ use crate::daemon::lifecycle::Seen;
 use crate::daemon::program::Program;
 use crate::engine::{Caller, Command, Handle, Reply};
 use crate::task::{Bytes, Timestamp};
-use crate::wire::api::{ReloadDocument, UpgradeDocument};
+use crate::wire::api::{ReloadDocument, SandboxDocument, UpgradeDocument};
 
 /// Why a reload changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +67,8 @@ pub struct About {
     pub started_at: Timestamp,
     /// The user that it runs as: as good as root here.
     pub uid: u32,
+    /// What it has locked itself out of.
+    pub sandbox: SandboxDocument,
 }
 
 /// What the API is given to work with.

@@ -84,6 +84,7 @@ pub(super) fn status(status: Status, about: &About, state: State) -> StatusDocum
             RunnerState::Linked { runner, pid } => RunnerDocument::Linked { instance: runner, pid },
             RunnerState::Lost { reason } => RunnerDocument::Lost { reason },
         },
+        sandbox: about.sandbox.clone(),
         free_bytes: status.free_bytes,
         output_bytes: status.output_bytes,
         last_event: status.last_event,

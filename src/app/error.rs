@@ -129,6 +129,9 @@ pub enum Error {
     /// Rights could not be given up.
     #[error(transparent)]
     Privileges(#[from] crate::daemon::privileges::PrivilegeError),
+    /// A sandbox was required.
+    #[error("not all of the sandbox is to be had here ({0}); see to that, or set security.sandbox to auto")]
+    Sandbox(String),
     /// The runner was not started.
     #[error(transparent)]
     Launch(#[from] crate::executor::LaunchError),

@@ -8,6 +8,7 @@ use super::{Error, VERSION, lock_state, now, tell_predecessor};
 use crate::api::Listeners;
 use crate::config::Settings;
 use crate::daemon::lifecycle::PassedOver;
+use crate::daemon::sandbox::Report;
 use crate::daemon::{Lock, port};
 use crate::sys::fd::{self, OpenFiles};
 use crate::sys::inherit::Inheritable;
@@ -23,6 +24,8 @@ pub(super) struct Hold {
     pub(super) started_at: Timestamp,
     /// The runner's user.
     pub(super) runner: u32,
+    /// What is refused to this process by now.
+    pub(super) sandbox: Option<Report>,
 }
 
 impl Hold {
@@ -33,13 +36,13 @@ impl Hold {
         let state_lock = lock_state(settings)?;
         tell_predecessor(&lock);
         let entrance = Entrance::open(passed, settings, group)?;
-        Ok(Self { lock, state_lock, entrance, open_files, started_at: now(), runner })
+        Ok(Self { lock, state_lock, entrance, open_files, started_at: now(), runner, sandbox: None })
     }
 
     /// Takes up what the program before this one held.
     pub(super) fn inherit(mut left: Estate, settings: &Settings) -> Result<Self, Error> {
         let (paths, started_at) = (&settings.paths, left.started_at());
-        let (open_files, runner) = (left.open_files, left.runner);
+        let (open_files, runner, sandbox) = (left.open_files, left.runner, left.sandbox.take());
         let control = left.control().ok_or(Error::NoSocket)?.into_inner().into();
         let loopback = left.loopback().map(|fd| TcpListener::from(fd.into_inner()));
         let lock = Lock::inherit(left.lock.into_inner(), &paths.runtime_directory, VERSION)?;
@@ -53,7 +56,7 @@ impl Hold {
             }
         };
         let entrance = Entrance::inherit(Listeners { control, loopback }, left.is_kept, settings);
-        Ok(Self { lock, state_lock, entrance, open_files, started_at, runner })
+        Ok(Self { lock, state_lock, entrance, open_files, started_at, runner, sandbox })
     }
 
     /// Lets the next daemon have the queue, once nothing of this one writes to it any more: what was `passed_over` at

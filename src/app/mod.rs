@@ -18,6 +18,7 @@ mod logging;
 mod organs;
 mod reload;
 mod runner;
+mod sandbox;
 mod sections;
 mod start;
 mod upgrade;
@@ -157,12 +158,17 @@ impl Begun {
         roles.prepare(&settings.paths.runtime_directory, access)?;
         log.prepare(&roles)?;
         let (upgraded, is_new) = (upgrade::told(left.as_ref()), left.is_none());
-        let hold = match left {
+        let mut hold = match left {
             Some(left) => Hold::inherit(left, &settings)?,
             None => roles.begin(&settings, group, passed, &program.path)?,
         };
         roles.descend(&settings)?;
         log.open()?;
+        // Once is enough: whatever program this process becomes stays in it.
+        hold.sandbox = match hold.sandbox.take() {
+            None => Some(sandbox::enter(&settings, &environment, &program.path)?),
+            inherited => inherited,
+        };
         let inbox = Inbox::new(blocked)?;
         let upgrades = upgrade::Upgrades::new(program, environment.mode, inbox.notifier(), upgraded);
         let mut life = life(&manager)?;

@@ -98,6 +98,7 @@ impl Organs {
                 program: Program::of_this_process(upgrades.program.path.clone()).map_err(Error::Program)?,
                 socket: Bytes::from(hold.entrance.path.clone().into_os_string()),
                 started_at: hold.started_at,
+                sandbox: sections::sandbox(hold.sandbox.clone().unwrap_or_default()),
                 uid: given.uid,
             },
             terms: sections::terms(settings),

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use crate::config::Settings;
+use crate::daemon::sandbox::Report;
 use crate::engine::Occasion;
 use crate::task::{Bytes, Limits, OnInterrupt, QueueLimits, QueueName, Retry, Spec, Stop};
+use crate::wire::api::SandboxDocument;
 use crate::{api, engine, store};
 
 /// Where a hook finds programs.
@@ -73,6 +75,10 @@ fn hook(settings: &Settings, argv: &[String]) -> Spec {
         nice: 0,
         output_cap_bytes: 1 << 20,
     }
+}
+
+pub(super) fn sandbox(report: Report) -> SandboxDocument {
+    SandboxDocument { in_force: report.in_force, missing: report.missing }
 }
 
 pub(super) fn store(settings: &Settings) -> store::Settings {

@@ -21,6 +21,7 @@ use super::organs::thread;
 use super::{Error, Hold, Options, VERSION};
 use crate::api::{self, UpgradeFailure, UpgradeTo};
 use crate::config::{self, Environment, Mode, Settings};
+use crate::daemon::sandbox::Report;
 use crate::daemon::upgrade::{Candidate, FORM, OLDEST_FORM, UpgradeError, inherited};
 use crate::executor::Replacer;
 use crate::store;
@@ -136,6 +137,8 @@ pub(super) struct Estate {
     pub(super) open_files: OpenFiles,
     /// The runner's user.
     pub(super) runner: u32,
+    /// The sandbox that the process is in, if it is.
+    pub(super) sandbox: Option<Report>,
     pub(super) lock: Inheritable,
     pub(super) state_lock: Option<Inheritable>,
     sockets: BTreeMap<String, Inheritable>,
@@ -160,6 +163,7 @@ impl Estate {
             started_at: hold.started_at.0,
             open_files: hold.open_files,
             runner: hold.runner,
+            sandbox: hold.sandbox.clone(),
             lock: copy(hold.lock.as_fd())?,
             state_lock: hold.state_lock.as_ref().map(|lock| copy(lock.as_fd())).transpose()?,
             sockets: [Some((CONTROL, hold.entrance.listeners.control.as_fd())), loopback]

@@ -12,7 +12,7 @@ use crate::client::Client;
 use crate::daemon::program::{OnDisk, Program};
 use crate::daemon::{self, Status};
 use crate::task::Bytes;
-use crate::wire::api::{ProgramDocument, RunnerDocument, StatusDocument};
+use crate::wire::api::{ProgramDocument, RunnerDocument, SandboxDocument, StatusDocument};
 
 /// What was found.
 pub(super) enum Report {
@@ -180,6 +180,11 @@ fn running(daemon: &StatusDocument, clock: &Clock) -> String {
         },
     );
     let (free, output) = (human::size(daemon.free_bytes), human::size(daemon.output_bytes));
+    let SandboxDocument { in_force, missing } = &daemon.sandbox;
+    lines.add("Sandbox", if in_force.is_empty() { "none".to_owned() } else { in_force.join(", ") });
+    for part in missing {
+        lines.add("Missing", part);
+    }
     lines.add("Space", format!("{free} free, {output} of output kept"));
     lines.finish()
 }
@@ -209,6 +214,10 @@ mod tests {
             counts: BTreeMap::from([(State::Queued, 3), (State::Running, 0), (State::Failed, 1)]),
             slots: SlotsDocument { taken: 0, all: 2 },
             runner: RunnerDocument::Lost { reason: "no answer".to_owned() },
+            sandbox: SandboxDocument {
+                in_force: vec!["its own files alone".to_owned(), "system calls".to_owned()],
+                missing: vec!["no signal to other processes: needs Linux 6.12".to_owned()],
+            },
             free_bytes: 5 << 30,
             output_bytes: 0,
             last_event: 9,
@@ -229,6 +238,8 @@ Tasks:          3 queued, 1 failed
 Slots:          0 of 2 taken
 Intake:         open
 Runner:         lost: no answer
+Sandbox:        its own files alone, system calls
+Missing:        no signal to other processes: needs Linux 6.12
 Space:          5G free, 0 of output kept";
         assert_eq!(running(&document(), &clock), expected);
     }

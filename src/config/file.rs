@@ -9,7 +9,7 @@ use super::leaf::{Count, Leaf, Limit, Nice, Size, Span, wrong};
 use super::lists::{Command, Queues};
 use super::names::{AbsolutePath, AccountName, Loopback};
 use super::source::{Key, Position, Source, Sourced};
-use super::words::{Format, Gains, Interrupted, Level, LogTarget, RootTasks, RunnerStart, Slots};
+use super::words::{Format, Gains, Interrupted, Level, LogTarget, RootTasks, RunnerStart, Sandbox, Slots};
 use super::yaml::{Name, Node, Value, parse};
 use crate::task::{QueueName, Signal};
 
@@ -265,6 +265,7 @@ section! {
         group: Maybe<AccountName>,
         runner_user: Maybe<AccountName>,
         runner_group: Maybe<AccountName>,
+        sandbox: Maybe<Sandbox>,
         task_privileges: Maybe<Gains>,
         allow_root_tasks: Maybe<RootTasks>,
     }

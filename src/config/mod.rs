@@ -35,4 +35,4 @@ pub use settings::{
 };
 pub use source::{Key, Position, Source};
 pub use units::{UnitError, format_duration, format_size, parse_duration, parse_size};
-pub use words::{Format, Gains, Level, LogTarget, RootTasks, RunnerStart};
+pub use words::{Format, Gains, Level, LogTarget, RootTasks, RunnerStart, Sandbox};

@@ -19,7 +19,7 @@ use super::settings::{
     Api, Health, Hooks, Host, Intake, Log, Paths, Retention, Runner, Security, Settings, Store, Tasks,
 };
 use super::source::{Source, Sourced};
-use super::words::{Format, Gains, Interrupted, Level, LogTarget, RootTasks, RunnerStart, Slots};
+use super::words::{Format, Gains, Interrupted, Level, LogTarget, RootTasks, RunnerStart, Sandbox, Slots};
 use crate::task::{BreakerLimits, Limits, OnInterrupt, QueueLimits, QueueName, Signal, Stop};
 
 /// The longest path that fits `sun_path` with its final zero byte, unix(7).
@@ -235,6 +235,7 @@ fn security(ledger: &mut Ledger<'_>, said: SecurityFragment) -> Security {
         group: ledger.restart("group", said.group, name("taskdaemon")).0,
         runner_user: ledger.restart("runner_user", said.runner_user, name("taskdaemon-runner")).0,
         runner_group: ledger.restart("runner_group", said.runner_group, name("taskdaemon-runner")).0,
+        sandbox: ledger.restart("sandbox", said.sandbox, Sandbox::Auto),
         task_privileges: ledger.restart("task_privileges", said.task_privileges, Gains::Auto),
         allow_root_tasks: ledger.restart("allow_root_tasks", said.allow_root_tasks, RootTasks::Refused),
     }

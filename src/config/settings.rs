@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::source::{Key, Source};
-use super::words::{Format, Gains, Level, LogTarget, RootTasks, RunnerStart};
+use super::words::{Format, Gains, Level, LogTarget, RootTasks, RunnerStart, Sandbox};
 use crate::task::{Limits, OnInterrupt, QueueLimits, QueueName, Stop};
 
 /// The whole configuration. Each part of the daemon is given its own section, never this.
@@ -249,6 +249,8 @@ pub struct Security {
     pub runner_user: String,
     /// The group that goes with it.
     pub runner_group: String,
+    /// Whether the daemon locks itself in.
+    pub sandbox: Sandbox,
     /// Whether programs that a task executes may gain rights.
     pub task_privileges: Gains,
     /// Whether tasks may run as root.

@@ -121,6 +121,18 @@ choice! {
 }
 
 choice! {
+    /// Whether the daemon locks itself in.
+    pub Sandbox wants "auto, off or required" {
+        /// As far as the kernel goes along.
+        Auto = "auto",
+        /// It does not.
+        Off = "off",
+        /// Or else it does not start.
+        Required = "required",
+    }
+}
+
+choice! {
     /// Whether programs that a task executes may gain rights, by set-user-ID as sudo(8) does.
     pub Gains wants "auto, none or setuid" {
         /// None in system mode, setuid in user mode.

@@ -60,6 +60,7 @@ pub mod process;
 pub mod program;
 mod readiness;
 mod record;
+pub mod sandbox;
 pub mod service;
 pub mod signals;
 pub mod socket;

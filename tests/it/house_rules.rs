@@ -27,6 +27,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("sd_notify", &["daemon"]),
     ("prometheus_client", &["api"]),
     ("rusqlite", &["store"]),
+    ("landlock", &["daemon"]),
+    ("seccompiler", &["daemon"]),
     ("saphyr", &["config"]),
     ("saphyr_parser", &["config"]),
     // Each module owns a small error of its own; the command line alone gathers them.

@@ -19,6 +19,7 @@ mod queues;
 mod readme;
 mod recover;
 mod reload;
+mod sandbox;
 mod service;
 mod soak;
 mod source;

@@ -86,6 +86,12 @@ impl Daemon {
         fs::write(self.path("config.yml"), format!("{configuration}{allow}")).expect("the configuration is written");
     }
 
+    /// Adds lines to its last section, which is `security`.
+    pub(crate) fn configure_security(&self, lines: &str) {
+        let mut file = fs::OpenOptions::new().append(true).open(self.path("config.yml")).expect("it is there");
+        file.write_all(lines.as_bytes()).expect("the configuration is written");
+    }
+
     /// Writes the configuration file for a daemon that root starts, to become `mail`, with its tasks as `games`:
     /// users that every host has. Where the tests are not root's, it says so and returns false.
     #[allow(clippy::print_stderr, reason = "says what a test leaves out")]

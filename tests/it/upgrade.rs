@@ -17,7 +17,17 @@ const REAL: &str = env!("CARGO_BIN_EXE_taskdaemon");
 
 /// A daemon that runs a copy of the program, which can be replaced as a package does.
 pub(crate) fn with_copy(configuration: &str) -> (Daemon, PathBuf) {
-    let mut daemon = Daemon::unstarted(configuration);
+    started(Daemon::unstarted(configuration))
+}
+
+/// The same without its sandbox, from inside which no script can stand in for a program.
+fn without_sandbox() -> (Daemon, PathBuf) {
+    let daemon = Daemon::unstarted("");
+    daemon.configure_security("  sandbox: off\n");
+    started(daemon)
+}
+
+fn started(mut daemon: Daemon) -> (Daemon, PathBuf) {
     let program = daemon.path("taskdaemon");
     install(Path::new(REAL), &program);
     start(&mut daemon, &program);
@@ -141,7 +151,7 @@ fn d10_waiting_and_following_clients_notice_nothing() {
 
 #[test]
 fn d10_a_program_that_cannot_start_leaves_the_old_one_in_charge() {
-    let (daemon, program) = with_copy("");
+    let (daemon, program) = without_sandbox();
     let (pid, before) = (daemon.pid(), program_of(daemon.pid()));
     let cases = [
         ("exit 3", "failed its trial (exit status: 3)"),
@@ -182,7 +192,7 @@ fn d10_a_program_that_refuses_the_configuration_says_where() {
 
 #[test]
 fn d10_a_program_that_cannot_be_executed_after_all_leaves_the_old_one_in_charge() {
-    let (daemon, program) = with_copy("");
+    let (daemon, program) = without_sandbox();
     let (pid, before) = (daemon.pid(), program_of(daemon.pid()));
     // It stands its trial, and then nobody may execute it.
     replace_by_script(&program, r#"$REAL "$@"; status=$?; chmod 600 "$0"; exit $status"#);
@@ -203,7 +213,7 @@ fn d10_a_program_that_cannot_be_executed_after_all_leaves_the_old_one_in_charge(
 
 #[test]
 fn d10_a_program_that_fails_after_the_exchange_is_a_crash_and_costs_no_task_anything() {
-    let (mut daemon, program) = with_copy("");
+    let (mut daemon, program) = without_sandbox();
     let go_on = daemon.path("go-on");
     let script = format!("until test -e {}; do sleep 0.01; done; exit 7", go_on.display());
     let id = daemon.submit(&["--", "/bin/sh", "-c", &script]);
@@ -221,7 +231,7 @@ fn d10_a_program_that_fails_after_the_exchange_is_a_crash_and_costs_no_task_anyt
 
 #[test]
 fn d10_a_stop_in_the_middle_of_an_upgrade_is_obeyed() {
-    let (mut daemon, program) = with_copy("");
+    let (mut daemon, program) = without_sandbox();
     // While the new program is tried out.
     replace_by_script(&program, "exec sleep 1000");
     let upgrade = daemon.command(&["upgrade"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();

@@ -64,8 +64,7 @@ fn d7_tasks_may_gain_rights_where_the_configuration_says_so() {
     if !daemon.configure_two_users("") {
         return;
     }
-    let configuration = fs::read_to_string(daemon.path("config.yml")).unwrap();
-    fs::write(daemon.path("config.yml"), configuration + "  task_privileges: setuid\n").unwrap();
+    daemon.configure_security("  task_privileges: setuid\n");
     daemon.start();
     let script = "grep -E '^(CapPrm|CapEff|CapInh|NoNewPrivs)' /proc/self/status";
     let words = daemon.ok(&["submit", "--follow", "--", "sh", "-c", script]);

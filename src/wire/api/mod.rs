@@ -40,7 +40,7 @@ pub use problem::Problem;
 pub use queue::{BreakerDocument, BreakerRequest, QueueDocument, QueueRequest, QueuesPage};
 pub use schedule::{ScheduleDocument, ScheduleRequest, SchedulesPage};
 pub use secret::looks_secret;
-pub use status::{ProgramDocument, ReloadDocument, RunnerDocument, SlotsDocument, StatusDocument};
+pub use status::{ProgramDocument, ReloadDocument, RunnerDocument, SandboxDocument, SlotsDocument, StatusDocument};
 pub use submission::{Fault, TaskDefaults, recurring, submission};
 pub use submit::{Accepted, Batch, LimitsRequest, SubmitRequest, TaskRequest};
 pub use task::{Order, TaskSummary, TasksPage, exit_code};

@@ -41,6 +41,8 @@ pub struct StatusDocument {
     pub slots: SlotsDocument,
     /// The link to the runner.
     pub runner: RunnerDocument,
+    /// What the daemon has locked itself out of.
+    pub sandbox: SandboxDocument,
     /// Free bytes where the queue is kept.
     pub free_bytes: u64,
     /// Output kept, in bytes.
@@ -65,6 +67,15 @@ pub enum ProgramDocument {
     Replaced,
     /// Nothing.
     Removed,
+}
+
+/// What is refused to the daemon itself, whatever becomes of it; tasks are not in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SandboxDocument {
+    /// What is in force.
+    pub in_force: Vec<String>,
+    /// What is not, and why.
+    pub missing: Vec<String>,
 }
 
 /// The host's slots.

@@ -15,7 +15,7 @@ use taskdaemon::daemon::lifecycle::Lifecycle;
 use taskdaemon::daemon::program::Program;
 use taskdaemon::engine::{Caller, Command, Handle, Message, Part, Query, Refusal, Reply, RunnerState, Status};
 use taskdaemon::task::{Event, EventKind, QueueName, State, TaskId, Timestamp};
-use taskdaemon::wire::api::UpgradeDocument;
+use taskdaemon::wire::api::{SandboxDocument, UpgradeDocument};
 use tempfile::TempDir;
 
 /// An API on a socket of its own.
@@ -74,6 +74,7 @@ impl Api {
                 socket: self.socket().into_os_string().into(),
                 started_at: Timestamp(0),
                 uid: nix::unistd::geteuid().as_raw(),
+                sandbox: SandboxDocument::default(),
             },
             terms: Terms::default(),
         };

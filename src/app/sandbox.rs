@@ -1,0 +1,58 @@
+//! What the daemon needs once it works: all else is refused to it by the kernel.
+
+use std::path::{Path, PathBuf};
+
+use tracing::{info, warn};
+
+use super::Error;
+use crate::config::{self, Environment, Settings};
+use crate::daemon::sandbox::{Report, Sandbox, library_directories};
+
+/// What is read beside the configuration: users and groups, time zones, processes, the host's limits.
+const READ: [&str; 5] = ["/etc", "/usr/share/zoneinfo", "/proc", "/sys/fs/cgroup", "/dev/urandom"];
+
+/// Where names of users are looked up by libraries that are loaded when it comes to that.
+const LIBRARIES: [&str; 4] = ["/usr/lib", "/usr/lib64", "/lib", "/lib64"];
+
+/// Enters the sandbox, unless the configuration says not to. What this kernel cannot do is logged, once.
+///
+/// # Errors
+/// [`Error::Sandbox`] where all of it is required and something is missing.
+pub(super) fn enter(settings: &Settings, environment: &Environment, program: &Path) -> Result<Report, Error> {
+    let sandbox = match settings.security.sandbox {
+        config::Sandbox::Off => {
+            warn!("the sandbox is off, because the configuration says so");
+            return Ok(Report { missing: vec!["all of it: security.sandbox is off".to_owned()], ..Report::default() });
+        }
+        config::Sandbox::Auto | config::Sandbox::Required => of(settings, environment, program),
+    };
+    let report = sandbox.enter();
+    info!(in_force = ?report.in_force, "in a sandbox");
+    if report.missing.is_empty() {
+        return Ok(report);
+    }
+    if settings.security.sandbox == config::Sandbox::Required {
+        return Err(Error::Sandbox(report.missing.join("; ")));
+    }
+    for part in &report.missing {
+        warn!(part, "the sandbox lacks a part");
+    }
+    Ok(report)
+}
+
+fn of(settings: &Settings, environment: &Environment, program: &Path) -> Sandbox {
+    let above = |path: &Path| path.parent().map(Path::to_owned);
+    let paths = &settings.paths;
+    let configuration = settings.files().filter_map(above).chain([environment.config_directory()]);
+    let fixed = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+    // A new program is put beside the one that runs, and is loaded by the same loader.
+    let programs = above(program).into_iter().chain(library_directories()).chain(fixed(&LIBRARIES));
+    let mut write = vec![paths.state_directory.clone(), paths.runtime_directory.clone(), "/dev/null".into()];
+    write.extend(above(&settings.log.file));
+    Sandbox {
+        read: configuration.chain(fixed(&READ)).collect(),
+        write,
+        remove: above(&paths.socket).into_iter().collect(),
+        execute: programs.collect(),
+    }
+}

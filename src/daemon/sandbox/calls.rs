@@ -1,0 +1,166 @@
+//! System calls that no daemon needs: seccomp(2).
+//!
+//! A list of what is refused, not of what is let through: which calls the C library and SQLite make changes with their
+//! versions, and a daemon that may not flush its database is worse than one with a wide door (ADR 10).
+
+use std::collections::BTreeMap;
+
+use libc::{AF_INET, AF_INET6, AF_UNIX, SOCK_STREAM, c_int, c_long};
+use seccompiler::{
+    BpfProgram, Error, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    TargetArch, apply_filter_all_threads,
+};
+
+/// Refused whatever they are called with.
+const REFUSED: &[c_long] = &[
+    // Into other processes.
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_process_madvise,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_kcmp,
+    // The kernel itself.
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd,
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_kexec_load,
+    libc::SYS_kexec_file_load,
+    libc::SYS_reboot,
+    libc::SYS_syslog,
+    libc::SYS_acct,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_quotactl,
+    libc::SYS_personality,
+    // Keys.
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_keyctl,
+    // Mounts and namespaces.
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    libc::SYS_open_tree,
+    libc::SYS_move_mount,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_mount_setattr,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_fanotify_init,
+    // The host's clock and name.
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_clock_adjtime,
+    libc::SYS_adjtimex,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+    libc::SYS_vhangup,
+    // Who this is.
+    libc::SYS_setuid,
+    libc::SYS_setgid,
+    libc::SYS_setreuid,
+    libc::SYS_setregid,
+    libc::SYS_setresuid,
+    libc::SYS_setresgid,
+    libc::SYS_setfsuid,
+    libc::SYS_setfsgid,
+    libc::SYS_setgroups,
+    libc::SYS_mknodat,
+];
+
+#[cfg(target_arch = "x86_64")]
+const REFUSED_HERE: &[c_long] =
+    &[libc::SYS_iopl, libc::SYS_ioperm, libc::SYS_modify_ldt, libc::SYS_mknod, libc::SYS_uselib, libc::SYS_ustat];
+#[cfg(not(target_arch = "x86_64"))]
+const REFUSED_HERE: &[c_long] = &[];
+
+/// What marks a call of the x32 interface, which has the same architecture: linux/unistd.h, `__X32_SYSCALL_BIT`.
+#[cfg(target_arch = "x86_64")]
+const OTHER_INTERFACES: &[c_long] = &[0, 0x4000_0000];
+#[cfg(not(target_arch = "x86_64"))]
+const OTHER_INTERFACES: &[c_long] = &[0];
+
+/// Flags of clone(2) that make a namespace.
+const NAMESPACES: [c_int; 7] = [
+    libc::CLONE_NEWNS,
+    libc::CLONE_NEWUSER,
+    libc::CLONE_NEWPID,
+    libc::CLONE_NEWNET,
+    libc::CLONE_NEWIPC,
+    libc::CLONE_NEWUTS,
+    libc::CLONE_NEWCGROUP,
+];
+
+/// The types of internet sockets that are not a stream: datagrams, raw, reliable and ordered datagrams.
+const NOT_STREAMS: [c_int; 4] = [libc::SOCK_DGRAM, libc::SOCK_RAW, libc::SOCK_RDM, libc::SOCK_SEQPACKET];
+
+/// Restricts all threads of this process.
+pub(super) fn restrict() -> Result<(), Error> {
+    // clone3(2) passes its flags where no filter can read them. The C library then takes clone(2).
+    apply_filter_all_threads(&program([(libc::SYS_clone3, Vec::new())].into(), libc::ENOSYS)?)?;
+    apply_filter_all_threads(&program(refused()?, libc::EPERM)?)
+}
+
+type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
+
+fn program(rules: Rules, errno: c_int) -> Result<BpfProgram, Error> {
+    let architecture = TargetArch::try_from(std::env::consts::ARCH).map_err(Error::Backend)?;
+    let errno = SeccompAction::Errno(errno.unsigned_abs());
+    let everywhere = rules
+        .into_iter()
+        .flat_map(|(call, rules)| OTHER_INTERFACES.iter().map(move |interface| (call | interface, rules.clone())));
+    let filter = SeccompFilter::new(everywhere.collect(), SeccompAction::Allow, errno, architecture);
+    filter.and_then(BpfProgram::try_from).map_err(Error::Backend)
+}
+
+fn refused() -> Result<Rules, Error> {
+    let mut rules: Rules = REFUSED.iter().chain(REFUSED_HERE).map(|call| (*call, Vec::new())).collect();
+    let namespace = |flag: &c_int| rule(&[(0, Is::With(*flag), *flag)]);
+    rules.insert(libc::SYS_clone, NAMESPACES.iter().map(namespace).collect::<Result<_, _>>()?);
+    // Local ones, and streams for the port on the loopback address.
+    let mut sockets = vec![rule(&[(0, Is::Not, AF_UNIX), (0, Is::Not, AF_INET), (0, Is::Not, AF_INET6)])?];
+    for kind in NOT_STREAMS {
+        sockets.push(rule(&[(0, Is::Not, AF_UNIX), (1, Is::With(0xf), kind)])?);
+    }
+    debug_assert!(!NOT_STREAMS.contains(&SOCK_STREAM));
+    rules.insert(libc::SYS_socket, sockets);
+    // What it typed there would be executed by whoever reads that terminal.
+    let typed = i32::try_from(libc::TIOCSTI).unwrap_or_default();
+    rules.insert(libc::SYS_ioctl, vec![rule(&[(1, Is::Equal, typed)])?]);
+    Ok(rules)
+}
+
+/// How an argument compares.
+enum Is {
+    Equal,
+    Not,
+    /// Under this mask.
+    With(c_int),
+}
+
+/// All of the conditions together: number of the argument, comparison, value.
+fn rule(conditions: &[(u8, Is, c_int)]) -> Result<SeccompRule, Error> {
+    let condition = |(argument, is, value): &(u8, Is, c_int)| {
+        let unsigned = |value: c_int| u64::from(u32::from_ne_bytes(value.to_ne_bytes()));
+        let operator = match is {
+            Is::Equal => SeccompCmpOp::Eq,
+            Is::Not => SeccompCmpOp::Ne,
+            Is::With(mask) => SeccompCmpOp::MaskedEq(unsigned(*mask)),
+        };
+        SeccompCondition::new(*argument, SeccompCmpArgLen::Dword, operator, unsigned(*value))
+    };
+    let conditions = conditions.iter().map(condition).collect::<Result<_, _>>();
+    conditions.and_then(SeccompRule::new).map_err(Error::Backend)
+}
