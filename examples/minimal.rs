@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use taskdaemon::daemon::directory::{self, Access};
 use taskdaemon::daemon::health::{Finding, Registry};
-use taskdaemon::daemon::lifecycle::{Event, Lifecycle, State};
+use taskdaemon::daemon::lifecycle::{Event, Lifecycle};
 use taskdaemon::daemon::log::{self, Style, Target};
 use taskdaemon::daemon::process::{Background, Detached, Output};
 use taskdaemon::daemon::service::Manager;
@@ -68,12 +68,7 @@ impl Process {
         let mut lock = Lock::acquire(place, env!("CARGO_PKG_VERSION"), since)?;
         log.open(target)?;
         let mut life = Lifecycle::new();
-        life.watch(|state| match state {
-            State::Running => manager.ready(),
-            State::Reloading => manager.reloading(),
-            State::Draining | State::Stopping => manager.stopping(state.word()),
-            State::Stopped | State::Starting => manager.status(state.word()),
-        });
+        manager.follow(&mut life);
         life.take(Event::Start)?;
         let health = Registry::new();
         let file = place.join("greeting");

@@ -31,7 +31,7 @@ use tracing::warn;
 
 use crate::config::{self, Environment, Flags, Mode, Settings};
 use crate::daemon::directory::Access;
-use crate::daemon::lifecycle::{Event, Lifecycle, State};
+use crate::daemon::lifecycle::{Event, Lifecycle};
 use crate::daemon::process::Detached;
 use crate::daemon::service::{Extension, Manager, ManagerError};
 use crate::daemon::{Lock, Readiness};
@@ -171,7 +171,9 @@ impl Begun {
         };
         let inbox = Inbox::new(blocked)?;
         let upgrades = upgrade::Upgrades::new(program, environment.mode, inbox.notifier(), upgraded);
-        let mut life = life(&manager)?;
+        let mut life = Lifecycle::new();
+        manager.follow(&mut life);
+        life.take(Event::Start)?;
         let given = Given { uid: environment.uid, group, is_new, state: life.seen() };
         let organs = {
             let _patience = Extension::begin(&manager, START_PATIENCE);
@@ -181,20 +183,6 @@ impl Begun {
         let reloader = Reloader { environment, flags, log: log.handle(), started: settings.clone() };
         Control::new(inbox, reloader, settings, upgrades, hold, (life, manager)).live(organs, given, ready)
     }
-}
-
-/// A life that has begun, of which the service manager is told.
-fn life(manager: &Manager) -> Result<Lifecycle<'static>, Error> {
-    let manager = manager.clone();
-    let mut life = Lifecycle::new();
-    life.watch(move |state| match state {
-        State::Stopped | State::Starting => manager.status(state.word()),
-        State::Running => manager.ready(),
-        State::Reloading => manager.reloading(),
-        State::Draining | State::Stopping => manager.stopping(state.word()),
-    });
-    life.take(Event::Start)?;
-    Ok(life)
 }
 
 /// Tells whether this program could take over from a running daemon, which says what it `expects`; changes nothing.

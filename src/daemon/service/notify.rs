@@ -14,6 +14,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tracing::warn;
 
+use crate::daemon::lifecycle::{Lifecycle, State};
 use crate::sys::detach;
 
 /// How long a manager that does not read may keep the daemon.
@@ -95,6 +96,17 @@ impl Manager {
     #[must_use]
     pub fn watchdog(&self) -> Option<Duration> {
         self.watchdog
+    }
+
+    /// Tells it of every state that `life` reaches from now on.
+    pub fn follow(&self, life: &mut Lifecycle<'_>) {
+        let manager = self.clone();
+        life.watch(move |state| match state {
+            State::Stopped | State::Starting => manager.status(state.word()),
+            State::Running => manager.ready(),
+            State::Reloading => manager.reloading(),
+            State::Draining | State::Stopping => manager.stopping(state.word()),
+        });
     }
 
     /// The daemon is ready, or done with a reload. Where it forked, it says which process it is now.
