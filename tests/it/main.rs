@@ -23,6 +23,7 @@ mod sandbox;
 mod service;
 mod soak;
 mod source;
+mod strangers;
 mod support;
 mod tasks;
 mod upgrade;
