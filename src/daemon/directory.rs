@@ -80,7 +80,8 @@ pub enum DirectoryError {
 /// Makes the directory with its parents, or takes the one that is there, once it is safe.
 ///
 /// One of ours that others may look into is closed to them where `access` says so. One that
-/// others could write to is refused, because what they put there would be taken for ours.
+/// others could write to is refused, because what they put there would be taken for ours; and so is one in a
+/// directory where everyone could put another in its place.
 ///
 /// # Errors
 /// [`DirectoryError`] tells what is wrong with it.
@@ -89,6 +90,11 @@ pub fn prepare(path: &Path, access: Access) -> Result<(), DirectoryError> {
     // Parents that are missing are made private too, as the XDG specification asks.
     if let Some(parent) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(io("make the parents of"))?;
+        let mode = parent.metadata().map_err(io("look at the parent of"))?.mode();
+        // Whoever may write there could put another directory in the place of this one; in /tmp only its owner can.
+        if mode & 0o002 != 0 && mode & 0o1000 == 0 {
+            return Err(DirectoryError::LoosePlace { path: path.to_owned() });
+        }
     }
     let made = match DirBuilder::new().mode(access.mode()).create(path) {
         Ok(()) => true,

@@ -159,9 +159,19 @@ fn d3_directories_of_others_or_open_to_others_are_refused() {
         spoil(&run);
         let output = daemon.run(&["start"]);
         let told = words(&output);
-        assert!(!output.status.success() && told.contains(run.to_str().unwrap()) && told.contains(expected), "{told}");
+        assert!(
+            !output.status.success() && told.contains(daemon.path("").to_str().unwrap()) && told.contains(expected),
+            "{told}"
+        );
     };
-    refused(&|run| fs::set_permissions(run, fs::Permissions::from_mode(0o777)).unwrap(), "everyone may write to it");
+    let open = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    refused(&|run| open(run, 0o777), "everyone may write to it");
+    let others = "others may change the directory that it is in";
+    refused(&|run| open(run.parent().unwrap(), 0o777), others);
+    let shared = Daemon::unstarted("");
+    open(&shared.path(""), 0o1777);
+    shared.start_in_background();
+    shared.ok(&["stop"]);
     if is_root() {
         refused(&|run| chown(run, Some(64_009), None).unwrap(), "it belongs to user 64009");
     }
