@@ -8,8 +8,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::entrance::Passed;
+use super::handover::Estate;
 use super::runner::{RUNNER, RunnerOptions};
-use super::upgrade::Estate;
 use super::{Error, Hold};
 use crate::config::{Environment, Gains, Mode, RootTasks, RunnerStart, Settings};
 use crate::daemon::directory::{self, Access};

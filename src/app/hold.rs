@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use super::entrance::{Entrance, Passed};
-use super::upgrade::Estate;
+use super::handover::Estate;
 use super::{Error, VERSION, lock_state, now, tell_predecessor};
 use crate::api::Listeners;
 use crate::config::Settings;

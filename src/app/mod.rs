@@ -10,6 +10,7 @@ mod dump;
 mod entrance;
 mod error;
 mod guard;
+mod handover;
 mod health;
 mod heart;
 mod hold;
@@ -102,8 +103,8 @@ pub fn daemon(options: Options) -> Result<Outcome, Error> {
 
 fn begin(options: Options, manager: &Manager, unreachable: Option<ManagerError>) -> Result<Outcome, Error> {
     let program = upgrade::Program::of_process(options.arguments)?;
-    let left = upgrade::Estate::find()?;
-    let mut environment = Environment::of_process(left.as_ref().map_or(options.mode, upgrade::Estate::mode));
+    let left = handover::Estate::find()?;
+    let mut environment = Environment::of_process(left.as_ref().map_or(options.mode, handover::Estate::mode));
     let settings = config::load(&environment, &options.flags)?;
     let roles = Roles::of(&settings, &environment, left.as_ref())?;
     environment.uid = roles.uid();
@@ -137,7 +138,7 @@ fn begin(options: Options, manager: &Manager, unreachable: Option<ManagerError>)
 /// What is known of a daemon once it is a process of its own.
 struct Begun {
     program: upgrade::Program,
-    left: Option<upgrade::Estate>,
+    left: Option<handover::Estate>,
     roles: Roles,
     environment: Environment,
     flags: Flags,
@@ -190,7 +191,7 @@ impl Begun {
 /// # Errors
 /// What keeps it from that.
 pub fn trial(options: &Options, expects: &str) -> Result<String, Error> {
-    upgrade::Trial::stand(expects, options)?;
+    handover::Trial::stand(expects, options)?;
     Ok(format!("{}{VERSION}", upgrade::WORD))
 }
 

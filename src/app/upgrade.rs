@@ -1,33 +1,24 @@
-//! The upgrade in place: how a new program is tried out, and what of ours it is left.
-//!
-//! [`Upgrades`] leads through it, a [`Trial`] is what the new program has to stand, the [`Estate`] is what it finds.
+//! The upgrade in place, from the wish to its end: [`Upgrades`] leads through it.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
 
 use super::error::chain;
+use super::handover::{Estate, Trial};
 use super::inbox::{Notice, Notifier};
 use super::organs::thread;
-use super::{Error, Hold, Options, VERSION};
+use super::{Error, Hold, VERSION};
 use crate::api::{self, UpgradeFailure, UpgradeTo};
-use crate::config::{self, Environment, Mode, Settings};
-use crate::daemon::sandbox::Report;
-use crate::daemon::upgrade::{Candidate, FORM, OLDEST_FORM, UpgradeError, inherited};
+use crate::config::{Mode, Settings};
+use crate::daemon::upgrade::{Candidate, UpgradeError};
 use crate::executor::Replacer;
-use crate::store;
-use crate::sys::fd::OpenFiles;
-use crate::sys::inherit::Inheritable;
-use crate::task::{Bytes, Timestamp};
 use crate::wire::api::{RunnerUpgradeDocument, UpgradeDocument, UpgradeState};
 
 /// How long a trial may take: it loads the configuration, no more.
@@ -38,10 +29,6 @@ pub(crate) const WORD: &str = "taskdaemon can take over: version ";
 
 /// The exit status of a trial for which the configuration is at fault: EX_CONFIG, sysexits(3).
 const CONFIGURATION: i32 = 78;
-
-/// The names of the sockets that are handed over: that of the clients, and the loopback port.
-const CONTROL: &str = "control";
-const LOOPBACK: &str = "loopback";
 
 /// The program that this process runs, and how it was called.
 #[derive(Debug, Clone)]
@@ -67,137 +54,6 @@ impl Program {
 fn is_same(one: &Path, other: &Path) -> bool {
     let name = |path: &Path| path.metadata().map(|found| (found.dev(), found.ino())).ok();
     name(one).is_some_and(|one| Some(one) == name(other))
-}
-
-/// What the running daemon expects of the program that is to follow it.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Trial {
-    /// The form of the handover.
-    form: u16,
-    /// The schema of the queue.
-    schema: u32,
-    system: bool,
-    state_directory: Bytes,
-    runtime_directory: Bytes,
-    socket: Bytes,
-}
-
-impl Trial {
-    fn new(settings: &Settings, mode: Mode) -> Self {
-        let bytes = |path: &Path| Bytes::from(path.as_os_str().to_owned());
-        let paths = &settings.paths;
-        Self {
-            form: FORM,
-            schema: store::newest_schema(),
-            system: mode == Mode::System,
-            state_directory: bytes(&paths.state_directory),
-            runtime_directory: bytes(&paths.runtime_directory),
-            socket: bytes(&paths.socket),
-        }
-    }
-
-    /// Whether this program can follow the daemon that says so.
-    ///
-    /// # Errors
-    /// What it does not understand, or could not do.
-    pub(super) fn stand(text: &str, options: &Options) -> Result<(), Error> {
-        let trial: Self = serde_json::from_str(text).map_err(Error::Expectation)?;
-        if !(OLDEST_FORM..=FORM).contains(&trial.form) {
-            return Err(Error::Handover { found: trial.form });
-        }
-        let environment = Environment::of_process(mode(trial.system));
-        let settings = config::load(&environment, &options.flags)?;
-        super::Roles::of(&settings, &environment, None)?;
-        store::check_schema(&settings.paths.state_directory.join("queue.db"), trial.schema)?;
-        let own = Self::new(&settings, environment.mode);
-        let moved = [
-            ("the state directory", trial.state_directory, own.state_directory),
-            ("the runtime directory", trial.runtime_directory, own.runtime_directory),
-            ("the socket", trial.socket, own.socket),
-        ];
-        match moved.into_iter().find(|(_, before, now)| before != now) {
-            Some((what, from, to)) => Err(Error::Moved { what, from, to }),
-            None => Ok(()),
-        }
-    }
-}
-
-fn mode(system: bool) -> Mode {
-    if system { Mode::System } else { Mode::User }
-}
-
-/// What the next program finds.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Estate {
-    version: String,
-    /// How many upgrades there were, with the one that this is for.
-    number: u64,
-    system: bool,
-    started_at: i64,
-    pub(super) open_files: OpenFiles,
-    /// The runner's user.
-    pub(super) runner: u32,
-    /// The sandbox that the process is in, if it is.
-    pub(super) sandbox: Option<Report>,
-    pub(super) lock: Inheritable,
-    pub(super) state_lock: Option<Inheritable>,
-    sockets: BTreeMap<String, Inheritable>,
-    /// Whether the service manager keeps the socket of the clients.
-    #[serde(default)]
-    pub(super) is_kept: bool,
-}
-
-impl Estate {
-    /// What the program before this one left; none where the daemon starts afresh.
-    pub(super) fn find() -> Result<Option<Self>, Error> {
-        Ok(inherited()?)
-    }
-
-    fn of(hold: &Hold, mode: Mode, number: u64) -> Result<Self, UpgradeError> {
-        let loopback = hold.entrance.listeners.loopback.as_ref().map(|socket| (LOOPBACK, socket.as_fd()));
-        let copy = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().map(Inheritable::from).map_err(UpgradeError::Record);
-        Ok(Self {
-            version: VERSION.to_owned(),
-            number,
-            system: mode == Mode::System,
-            started_at: hold.started_at.0,
-            open_files: hold.open_files,
-            runner: hold.runner,
-            sandbox: hold.sandbox.clone(),
-            lock: copy(hold.lock.as_fd())?,
-            state_lock: hold.state_lock.as_ref().map(|lock| copy(lock.as_fd())).transpose()?,
-            sockets: [Some((CONTROL, hold.entrance.listeners.control.as_fd())), loopback]
-                .into_iter()
-                .flatten()
-                .map(|(name, fd)| Ok((name.to_owned(), copy(fd)?)))
-                .collect::<Result<_, _>>()?,
-            is_kept: hold.entrance.is_kept,
-        })
-    }
-
-    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        let locks = [Some(&self.lock), self.state_lock.as_ref()].into_iter().flatten();
-        locks.chain(self.sockets.values()).map(AsFd::as_fd).collect()
-    }
-
-    /// Whose daemon it is: the user may have changed since it was told.
-    pub(super) fn mode(&self) -> Mode {
-        mode(self.system)
-    }
-
-    pub(super) fn started_at(&self) -> Timestamp {
-        Timestamp(self.started_at)
-    }
-
-    /// The socket of the clients; once.
-    pub(super) fn control(&mut self) -> Option<Inheritable> {
-        self.sockets.remove(CONTROL)
-    }
-
-    /// The loopback port, if there was one; once.
-    pub(super) fn loopback(&mut self) -> Option<Inheritable> {
-        self.sockets.remove(LOOPBACK)
-    }
 }
 
 /// How this program came to be the daemon.
