@@ -98,6 +98,10 @@ impl Upgrades {
                 Err(reason) => warn!(reason, "the runner stays what it was"),
             }
             let mut document = document.lock().unwrap_or_else(PoisonError::into_inner);
+            if document.state != UpgradeState::ReplacingRunner {
+                // The next upgrade has begun meanwhile.
+                return;
+            }
             document.state = UpgradeState::Done;
             document.runner = Some(RunnerUpgradeDocument { version: result.clone().ok(), reason: result.err() });
         });

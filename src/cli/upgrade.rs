@@ -53,8 +53,8 @@ fn follow(client: &mut Client, begun: UpgradeDocument) -> anyhow::Result<Upgrade
     let mut last = begun;
     loop {
         match client.upgrade_state() {
-            // One that was started afresh knows nothing of it.
-            Ok(document) if document.number != last.number => return Err(Failure::UpgradeLost.into()),
+            // One that was started afresh knows nothing of it. One that is at a later upgrade has become that program.
+            Ok(document) if document.number < last.number => return Err(Failure::UpgradeLost.into()),
             Ok(document) if document.state.is_over() => return Ok(document),
             Ok(document) => last = document,
             Err(ClientError::StaleSocket { .. } | ClientError::NotListening { .. }) => {

@@ -357,3 +357,22 @@ fn d10_a_timeout_and_a_stop_under_way_go_on_in_the_new_runner() {
     daemon.wait_state(&late, "timed-out");
     daemon.wait_state(&stubborn, "cancelled");
 }
+
+#[test]
+fn d10_of_upgrades_that_are_asked_for_at_once_each_is_told_its_end() {
+    let (daemon, program) = with_copy("");
+    let pid = daemon.pid();
+    replace(&program, &program);
+    let asked: Vec<Output> = thread::scope(|scope| {
+        let asking: Vec<_> = (0..6).map(|_| scope.spawn(|| daemon.run(&["upgrade"]))).collect();
+        asking.into_iter().map(|asks| asks.join().unwrap()).collect()
+    });
+    let (done, refused): (Vec<_>, Vec<_>) = asked.iter().partition(|output| output.status.success());
+    assert!(!done.is_empty(), "{refused:?}");
+    for output in refused {
+        assert!(failed(output, 1).contains("another upgrade is under way"), "{output:?}");
+    }
+    assert_eq!(program_of(pid), fs::metadata(&program).unwrap().ino());
+    assert_eq!(daemon.get("/v1/upgrade")["state"], "done");
+    assert_eq!(daemon.run(&["submit", "--wait", "--", "sh", "-c", "exit 5"]).status.code(), Some(5));
+}

@@ -80,8 +80,11 @@ pub(in crate::api) async fn reload(State(context): State<Context>, By(caller): B
             failure.0.causes = refused.faults;
             Err(failure)
         }
-        Ok(Err(_)) | Err(_) => {
-            Err(Failure::new(503, "reload-slow", "Reload takes long", "the reload was not answered in time"))
+        // Whoever becomes another program hears nobody any more.
+        Ok(Err(_)) => {
+            let detail = "the daemon is becoming another program, which reads the configuration anew by itself";
+            Err(Failure::new(503, "upgrading", "Upgrading", detail))
         }
+        Err(_) => Err(Failure::new(503, "reload-slow", "Reload takes long", "the reload was not answered in time")),
     }
 }

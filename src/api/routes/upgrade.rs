@@ -57,9 +57,9 @@ pub(in crate::api) async fn begin(
     match tokio::time::timeout(context.settings.request_timeout, answered).await {
         Ok(Ok(Ok(document))) => Ok(json(StatusCode::ACCEPTED, &document)),
         Ok(Ok(Err(failure))) => Err(refused(failure)),
-        Ok(Err(_)) | Err(_) => {
-            Err(Failure::new(503, "upgrade-slow", "Upgrade takes long", "the upgrade was not answered in time"))
-        }
+        // Whoever becomes another program hears nobody any more.
+        Ok(Err(_)) => Err(refused(UpgradeFailure::Busy("another upgrade is under way; wait for its end".into()))),
+        Err(_) => Err(Failure::new(503, "upgrade-slow", "Upgrade takes long", "the upgrade was not answered in time")),
     }
 }
 
