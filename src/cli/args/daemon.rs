@@ -67,14 +67,15 @@ A configuration with a fault leaves the old one in force; the faults are printed
 pub(super) const UPGRADE_EXAMPLES: &str = "\
 Examples:
   taskdaemon upgrade                     after the package, or you, put a new file in place
-  taskdaemon upgrade --binary ./target/release/taskdaemon
+  taskdaemon upgrade --binary /usr/bin/taskdaemon.new
   kill -USR2 $(cat /run/taskdaemon/daemon.pid)
 
 The daemon becomes the new program in place, and then so does the runner: the same processes, the same \
 sockets. Running tasks go on, and clients that wait or follow notice nothing. The new program is tried out \
 first: it has to understand the configuration, the queue and the handover. Where it does not, or cannot be \
 executed, the old one stays in charge, and the reason is printed; the exit status is then 78 where the \
-configuration is at fault, else 1. Where only the runner stays what it was, it is 1 too. \
+configuration is at fault, else 1. From inside its sandbox the daemon reaches programs in its own program's \
+directory alone. Where only the runner stays what it was, it is 1 too. \
 For root and the service's own user.";
 
 pub(super) const CONFIG_EXAMPLES: &str = "\
