@@ -73,7 +73,7 @@ impl Sandbox {
             Ok(found) if found.threads > 1 => report.note("files", Err(PrivilegeError::Threads(found.threads))),
             Ok(_) | Err(_) => files::restrict(self, &mut report),
         }
-        report.note("system calls", calls::restrict());
+        report.note("no system calls but those of a daemon", calls::restrict());
         report
     }
 }
