@@ -158,8 +158,8 @@ fn keep(options: &RunnerOptions, listener: &OwnedFd, address: &UnixAddr) -> Resu
         let input = Stdio::from(listener.try_clone()?);
         Command::new(&program).arg(RUNNER).args(options.arguments()).stdin(input).spawn()
     };
-    let wanted = || address.path().is_some_and(std::path::Path::exists);
-    keeper::keep(&blocked, start, wanted).map_err(Error::Keep)
+    let path = address.path().ok_or_else(|| Error::NoListener(std::io::ErrorKind::AddrNotAvailable.into()))?;
+    keeper::keep(&blocked, path, start).map_err(Error::Keep)
 }
 
 #[cfg(test)]

@@ -1,16 +1,19 @@
 //! A keeper: starts a process, waits for its end, and starts it again where it did not mean to end.
 //!
 //! It is for a part of a service that has to come back by itself where no service manager sees to it, and that the
-//! service itself cannot start any more, having given up the privileges for that. It listens to nobody but signals.
+//! service itself cannot start any more, having given up the privileges for that. It listens to nobody but signals and
+//! to the removal of a file.
 
 use std::io;
 use std::os::fd::AsFd as _;
+use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::libc::{ESRCH, SIGINT, SIGTERM};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::wait::readable;
 use crate::sys::pidfd;
@@ -22,72 +25,91 @@ const LAST_PAUSE: Duration = Duration::from_secs(5);
 /// What ran at least this long did not fail at its start: the pauses begin anew.
 const STEADY: Duration = Duration::from_millis(200);
 
-/// Keeps what `start` starts running, until it ends and `wanted` says that nobody needs it any more, or until this
-/// process gets SIGTERM or SIGINT, which are passed on.
+/// Keeps what `start` starts running for as long as the file `wanted` is there, or until this process gets SIGTERM or
+/// SIGINT, which are passed on. What still runs once the file is removed gets SIGTERM.
 ///
 /// # Errors
-/// See signalfd(2), pidfd_open(2) and wait(2); a start that fails is no error, it is tried again.
-pub fn keep(
-    blocked: &Blocked,
-    mut start: impl FnMut() -> io::Result<Child>,
-    wanted: impl Fn() -> bool,
-) -> io::Result<()> {
+/// See inotify(7), signalfd(2), pidfd_open(2) and wait(2); a start that fails is no error, it is tried again.
+pub fn keep(blocked: &Blocked, wanted: &Path, mut start: impl FnMut() -> io::Result<Child>) -> io::Result<()> {
     let signals = Signals::new(blocked, &[SIGTERM, SIGINT])?;
+    let removals = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+    // A socket that somebody holds open tells nothing of its own removal; its directory does.
+    let directory = wanted.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    removals.add_watch(directory, AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MOVED_FROM)?;
     let mut pause = FIRST_PAUSE;
-    loop {
+    while wanted.exists() {
         let began = Instant::now();
         let told = match start() {
-            Ok(mut child) => wait(&mut child, &signals)?,
+            Ok(mut child) => wait(&mut child, &signals, &removals, wanted)?,
             Err(_) => false,
         };
-        if told || !wanted() || readable(&signals, Instant::now() + pause)? {
+        if told || !wanted.exists() || readable(&signals, Instant::now() + pause)? {
             return Ok(());
         }
         pause = if began.elapsed() >= STEADY { FIRST_PAUSE } else { (pause * 2).min(LAST_PAUSE) };
     }
+    Ok(())
 }
 
 /// Waits for the end of it; whether this process was told to end meanwhile.
-fn wait(child: &mut Child, signals: &Signals) -> io::Result<bool> {
+fn wait(child: &mut Child, signals: &Signals, removals: &Inotify, wanted: &Path) -> io::Result<bool> {
     // Not collected before the end of this, so that the number is its own.
     let process = pidfd::open(i32::try_from(child.id()).map_err(io::Error::other)?)?;
+    let send = |signal| match pidfd::send_signal(&process, signal) {
+        Err(error) if error.raw_os_error() != Some(ESRCH) => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    };
     let mut told = false;
     while !pidfd::has_ended(&process) {
-        let mut both = [&process.as_fd(), &signals.as_fd()].map(|fd| PollFd::new(*fd, PollFlags::POLLIN));
-        match poll(&mut both, PollTimeout::NONE) {
+        let mut all =
+            [&process.as_fd(), &signals.as_fd(), &removals.as_fd()].map(|fd| PollFd::new(*fd, PollFlags::POLLIN));
+        match poll(&mut all, PollTimeout::NONE) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
         while let Some(signal) = signals.next()? {
             told = true;
-            match pidfd::send_signal(&process, signal) {
-                Err(error) if error.raw_os_error() != Some(ESRCH) => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
+            send(signal)?;
+        }
+        if has_changed(removals)? && !wanted.exists() {
+            send(SIGTERM)?;
         }
     }
     child.wait()?;
     Ok(told)
 }
 
+/// Whether anything was removed since this was asked last.
+fn has_changed(removals: &Inotify) -> io::Result<bool> {
+    match removals.read_events() {
+        Ok(events) => Ok(!events.is_empty()),
+        Err(Errno::EAGAIN) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
     use std::process::Command;
-    use std::thread;
+    use std::{fs, thread};
 
     use super::*;
     use crate::sys::signal::block_all;
 
-    /// On a thread of its own, because the block stays with it.
-    fn started(script: &'static str, wanted: u32) -> u32 {
+    /// Keeps `script` until it removes the file that it is given. How often it was started; on a thread of its own,
+    /// because the block stays with it.
+    fn started(script: &'static str) -> u32 {
         let run = move || {
+            let directory = tempfile::tempdir().unwrap();
+            let wanted = directory.path().join("wanted");
+            fs::write(&wanted, "").unwrap();
             let starts = Cell::new(0);
             let start = || {
                 starts.set(starts.get() + 1);
-                Command::new("sh").args(["-c", script]).spawn()
+                Command::new("sh").args(["-c", script, &starts.get().to_string()]).arg(&wanted).spawn()
             };
-            keep(&block_all().unwrap(), start, || starts.get() < wanted).unwrap();
+            keep(&block_all().unwrap(), &wanted, start).unwrap();
             starts.get()
         };
         thread::spawn(run).join().unwrap()
@@ -95,8 +117,13 @@ mod tests {
 
     #[test]
     fn what_ends_or_is_killed_is_started_again_for_as_long_as_it_is_wanted() {
-        assert_eq!(started("exit 0", 1), 1);
-        assert_eq!(started("exit 3", 3), 3);
-        assert_eq!(started("kill -9 $$", 2), 2);
+        assert_eq!(started("rm \"$1\"; exit 0"), 1);
+        assert_eq!(started("[ $0 -lt 3 ] || rm \"$1\"; exit 3"), 3);
+        assert_eq!(started("[ $0 -lt 2 ] || rm \"$1\"; kill -9 $$"), 2);
+    }
+
+    #[test]
+    fn what_is_not_wanted_any_more_is_told_to_end() {
+        assert_eq!(started("rm \"$1\"; exec sleep 3600"), 1);
     }
 }
