@@ -369,3 +369,19 @@ fn d4_status_tells_that_a_daemon_is_stopping_while_it_still_answers() {
     kill(pid, 15);
     gone(pid);
 }
+
+#[test]
+fn d5_a_daemon_that_is_stopped_before_it_has_met_its_runner_leaves_none_behind() {
+    let mut daemon = Daemon::unstarted("");
+    daemon.use_own_binary();
+    let program = fs::canonicalize(daemon.binary()).unwrap();
+    for _ in 0..5 {
+        daemon.start_in_background();
+        daemon.ok(&["stop"]);
+    }
+    let runs_it = |process: &fs::DirEntry| fs::read_link(process.path().join("exe")).is_ok_and(|exe| exe == program);
+    eventually("nothing runs the program any more", || {
+        let mut processes = fs::read_dir("/proc").unwrap().flatten();
+        (!processes.any(|process| runs_it(&process))).then_some(())
+    });
+}
