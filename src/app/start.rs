@@ -28,8 +28,8 @@ pub struct Background {
 }
 
 /// Refuses, while the terminal is still there, what can be known to fail: another daemon, a socket or a port that is
-/// taken, unless it was passed on. They are looked at again once the lock is held, for they may change meanwhile. What else is wrong is told in
-/// its turn, as in the foreground.
+/// taken, unless it was passed on. They are looked at again once the lock is held, for they may change meanwhile. What
+/// else is wrong is told in its turn, as in the foreground.
 fn refuse_second(settings: &Settings, passed: &Passed) -> Result<(), Error> {
     for directory in [&settings.paths.runtime_directory, &settings.paths.state_directory] {
         match inspect(directory) {

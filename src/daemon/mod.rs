@@ -2,9 +2,10 @@
 //!
 //! [`process`] puts it into the background, [`Lock`] makes it the only one, [`inspect()`] and [`stop()`] see and end
 //! it from another process, [`signals`] turns signals into values, [`lifecycle`] says what may follow what,
-//! [`service`] speaks to the service manager, [`directory`] keeps others out, [`log`] writes down, [`health`] tells
-//! how well it is, [`port`] listens on one, [`upgrade`] becomes another program, [`program`] tells whether there is one,
-//! [`mod@unit`] who runs it.
+//! [`service`] speaks to the service manager, [`directory`] keeps others out, [`privileges`] gives up what root may,
+//! [`sandbox`] what else is not needed, [`keeper`] starts another process anew, [`log`] writes down, [`health`] tells
+//! how well it is, [`socket`] and [`port`] listen, [`upgrade`] becomes another program, [`program`] tells whether there
+//! is one, [`mod@unit`] who runs it.
 //!
 //! ```
 //! use std::time::Duration;
@@ -34,7 +35,7 @@
 //! 2. [`process::Background::detach`], or not: in the foreground [`Readiness::unheard`] stands in for the one who waits.
 //! 3. In the process that stays: [`directory::prepare`], [`Lock::acquire`], the place of the log
 //!    ([`log::Handle::open`]), sockets ([`socket::listen`], [`port::listen`]), and the privileges that are not needed
-//!    any more ([`privileges`]).
+//!    any more ([`privileges`], [`sandbox::Sandbox::enter`]).
 //! 4. Threads, and the work. A [`lifecycle::Lifecycle`] tells the service manager, a [`health::Registry`] whoever asks,
 //!    a [`service::Watchdog`] that it moves.
 //! 5. Ready: [`Lock::set_phase`], [`Readiness::ready`]. From here on one loop waits for signals ([`signals::Source`]).
