@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::sys::fs::{create_private, open_regular};
@@ -24,14 +24,6 @@ pub struct OutputError {
     verb: &'static str,
     path: PathBuf,
     source: io::Error,
-}
-
-impl OutputError {
-    /// Whether there is no such file.
-    #[must_use]
-    pub fn is_missing(&self) -> bool {
-        self.source.kind() == io::ErrorKind::NotFound
-    }
 }
 
 impl From<OutputError> for io::Error {
@@ -74,7 +66,7 @@ impl Outputs {
     /// Opens the file of an attempt for reading, while the attempt writes or later.
     ///
     /// # Errors
-    /// Where it is missing ([`OutputError::is_missing`]) or is no plain file.
+    /// Where it is missing or is no plain file.
     pub fn open(&self, key: AttemptKey) -> Result<File, OutputError> {
         let path = self.path(key);
         open_regular(&path).map_err(|source| OutputError { verb: "open", path, source })
@@ -97,54 +89,30 @@ impl Outputs {
             }
         }
     }
-
-    /// What all files take on the disk, in bytes. Reads every directory: not for each beat.
-    ///
-    /// # Errors
-    /// Where a directory cannot be read.
-    pub fn disk_usage(&self) -> Result<u64, OutputError> {
-        let mut blocks: u64 = 0;
-        for directory in read(&self.root)? {
-            for file in read(&directory.path())? {
-                // Removed meanwhile: takes nothing.
-                blocks += file.metadata().map_or(0, |data| data.blocks());
-            }
-        }
-        Ok(blocks.saturating_mul(512))
-    }
-}
-
-fn read(directory: &Path) -> Result<Vec<fs::DirEntry>, OutputError> {
-    match fs::read_dir(directory).and_then(Iterator::collect) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        other => other.map_err(|source| OutputError { verb: "read", path: directory.into(), source }),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{MetadataExt, symlink};
 
     use super::*;
 
     const KEY: AttemptKey = AttemptKey { task: TaskId(12_345), attempt: 2 };
 
     #[test]
-    fn what_was_written_can_be_read_counted_and_removed() {
+    fn what_was_written_can_be_read_and_removed() {
         let state = tempfile::tempdir().unwrap();
         let outputs = Outputs::new(state.path());
-        assert_eq!(outputs.disk_usage().unwrap(), 0);
         outputs.create(KEY).unwrap().write_all(b"output").unwrap();
         assert!(state.path().join("output/12/12345.2").is_file());
         let mut text = String::new();
         outputs.open(KEY).unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "output");
-        assert!(outputs.disk_usage().unwrap() > 0);
         outputs.remove(KEY).unwrap();
         outputs.remove(KEY).unwrap();
         assert!(!state.path().join("output/12").exists());
-        assert!(outputs.open(KEY).unwrap_err().is_missing());
+        assert_eq!(io::Error::from(outputs.open(KEY).unwrap_err()).kind(), io::ErrorKind::NotFound);
     }
 
     #[test]
