@@ -11,10 +11,11 @@ use super::organs::{Given, Organs};
 use super::reload::{Reloader, log_reload};
 use super::upgrade::{self, Tried, Upgrades};
 use super::vitals::Vitals;
-use super::{Error, Hold, chain, guard};
+use super::{Error, Hold, guard};
 use crate::api::{ReloadFailure, ReloadTo, UpgradeFailure, UpgradeTo};
 use crate::config::Settings;
 use crate::daemon::lifecycle::{Event, Hooks, Lifecycle, State};
+use crate::daemon::log::in_full;
 use crate::daemon::service::Manager;
 use crate::daemon::signals::Signal;
 use crate::daemon::upgrade::Candidate;
@@ -295,7 +296,7 @@ impl Control {
         if let Some(phase) = phase
             && let Err(error) = self.hold.lock.set_phase(phase)
         {
-            warn!(error = chain(&error), "the lock tells an earlier state");
+            warn!(error = in_full(&error), "the lock tells an earlier state");
         }
         Ok(())
     }

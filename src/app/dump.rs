@@ -2,7 +2,7 @@
 
 use tracing::{error, info};
 
-use super::chain;
+use crate::daemon::log::in_full;
 use crate::engine::{Refusal, Reply, RunnerState};
 use crate::task::Size;
 
@@ -11,7 +11,7 @@ pub(super) fn log_status(answer: Result<Reply, Refusal>) {
     let status = match answer {
         Ok(Reply::Status(status)) => status,
         Ok(other) => return error!(?other, "the engine answered something else than it was asked"),
-        Err(refusal) => return error!(error = chain(&refusal), "the engine did not tell how it stands"),
+        Err(refusal) => return error!(error = in_full(&refusal), "the engine did not tell how it stands"),
     };
     let counts = status.counts.iter().map(|(state, count)| format!("{state} {count}"));
     let tasks = counts.collect::<Vec<_>>().join(", ");

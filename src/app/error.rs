@@ -177,12 +177,6 @@ pub enum Error {
     Runner(#[from] crate::runner::Error),
 }
 
-/// An error and its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
 /// The number of the system's error that is behind it, where there is one; errno(3).
 pub(super) fn errno(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
     let mut causes = std::iter::successors(Some(error), |cause| cause.source());

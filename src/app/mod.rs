@@ -33,6 +33,7 @@ use tracing::warn;
 use crate::config::{self, Environment, Flags, Mode, Settings};
 use crate::daemon::directory::Access;
 use crate::daemon::lifecycle::{Event, Lifecycle};
+use crate::daemon::log::in_full;
 use crate::daemon::process::Detached;
 use crate::daemon::service::{Extension, Manager, ManagerError};
 use crate::daemon::{Lock, Readiness};
@@ -41,7 +42,6 @@ use crate::sys::{fd, signal};
 use crate::task::Timestamp;
 use control::Control;
 use entrance::Passed;
-use error::chain;
 use guard::Roles;
 use hold::Hold;
 use inbox::Inbox;
@@ -96,7 +96,7 @@ pub fn daemon(options: Options) -> Result<Outcome, Error> {
     };
     let outcome = begin(options, &manager, unreachable);
     if let Err(error) = &outcome {
-        manager.failed(&chain(error), error::errno(error));
+        manager.failed(&in_full(error), error::errno(error));
     }
     outcome
 }
@@ -110,7 +110,7 @@ fn begin(options: Options, manager: &Manager, unreachable: Option<ManagerError>)
     environment.uid = roles.uid();
     let log = Log::new(&settings, environment.mode, options.background.is_some(), &roles)?;
     if let Some(error) = unreachable {
-        warn!(error = chain(&error), "the service manager is told nothing");
+        warn!(error = in_full(&error), "the service manager is told nothing");
     }
     // Before the fork: the variables name the process that was started.
     let passed = entrance::inherit()?;

@@ -2,12 +2,12 @@
 
 use tracing::{error, info};
 
-use super::chain;
 use super::logging::level;
 use super::organs::Organs;
 use crate::api::{ReloadFailure, ReloadTo};
 use crate::config::{self, Environment, Flags, Settings};
 use crate::daemon::log;
+use crate::daemon::log::in_full;
 use crate::engine::Reply;
 use crate::wire::api::ReloadDocument;
 
@@ -59,7 +59,7 @@ impl Reloader {
             Ok(other) => {
                 answer(None, Err(ReloadFailure { faults: vec![format!("the engine answered {other:?}")] }));
             }
-            Err(refusal) => answer(None, Err(ReloadFailure { faults: vec![chain(&refusal)] })),
+            Err(refusal) => answer(None, Err(ReloadFailure { faults: vec![in_full(&refusal)] })),
         };
         organs.reconfigure(&new, Box::new(then));
     }

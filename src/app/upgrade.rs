@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 
-use super::error::chain;
 use super::handover::{Estate, Trial};
 use super::inbox::{Notice, Notifier};
 use super::organs::thread;
 use super::{Error, Hold, VERSION};
 use crate::api::{self, UpgradeFailure, UpgradeTo};
 use crate::config::{Mode, Settings};
+use crate::daemon::log::in_full;
 use crate::daemon::upgrade::{Candidate, UpgradeError};
 use crate::executor::Replacer;
 use crate::wire::api::{RunnerUpgradeDocument, UpgradeDocument, UpgradeState};
@@ -147,7 +147,7 @@ impl Upgrades {
             notifier.notify(Notice::Tried(Box::new(Tried { result })));
         };
         if let Err(error) = thread("trial", try_out) {
-            self.failed(UpgradeFailure::Busy(chain(&error)));
+            self.failed(UpgradeFailure::Busy(in_full(&error)));
         }
     }
 
@@ -184,7 +184,7 @@ impl Upgrades {
 
     /// Takes up that this program stays in charge.
     pub(super) fn fail(&mut self, error: &UpgradeError) {
-        let reason = chain(error);
+        let reason = in_full(error);
         let faulty = matches!(error, UpgradeError::Trial { status, .. } if status.code() == Some(CONFIGURATION));
         self.failed(if faulty { UpgradeFailure::Configuration(reason) } else { UpgradeFailure::Unfit(reason) });
     }

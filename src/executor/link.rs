@@ -13,6 +13,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::replace::{Replaced, Replacement, Step};
 use super::{Cause, ConnectError, End, Executor, ExitStatus, Leftover, Outputs, Report, Sink, Start, translate};
+use crate::daemon::log::in_full;
 use crate::sys::{clock, memfd};
 use crate::task::{AttemptKey, Cost, Signal, Stop, TaskId, Timestamp};
 use crate::wire::runner::packet::{self, MAX_PACKET_BYTES, Outbox, Packet, Received};
@@ -89,7 +90,7 @@ impl Shared {
             Step::Send(order, program) => match Packet::new(&[order], vec![program]) {
                 Ok(packet) => self.push(&mut self.state(), packet),
                 Err(error) => {
-                    let step = self.state().replacement.kept(chain(&error));
+                    let step = self.state().replacement.kept(in_full(&error));
                     self.follow(step);
                 }
             },
@@ -181,7 +182,7 @@ impl RunnerLink {
     fn hand_over(&mut self, start: &Start) -> Result<(), String> {
         let input = start.stdin.as_ref().map(|bytes| memfd::sealed("taskdaemon-input", bytes)).transpose();
         let input = input.map_err(|error| format!("keep the standard input in memory: {error}"))?;
-        let output: OwnedFd = self.outputs.create(start.key).map_err(|error| chain(&error))?.into();
+        let output: OwnedFd = self.outputs.create(start.key).map_err(|error| in_full(&error))?.into();
         let message = ToRunner::Spawn(Box::new(translate::spawn(start)));
         let sent = self.send(message, [output].into_iter().chain(input).collect());
         sent.map_err(|error| format!("pass the task to the runner: {error}"))
@@ -307,7 +308,7 @@ impl Listener {
             let before = self.shared.state().links;
             let over = match self.connect.connect() {
                 Ok(socket) => self.converse(Arc::new(socket)),
-                Err(error) => Over::Lost(chain(&error)),
+                Err(error) => Over::Lost(in_full(&error)),
             };
             let linked = {
                 let mut state = self.shared.state();
@@ -434,15 +435,4 @@ impl Listener {
         (self.sink)(report);
         Ok(())
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }

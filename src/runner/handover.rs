@@ -12,6 +12,7 @@ use super::attempt::{Attempt, Serial};
 use super::leave::Leaving;
 use super::link::Link;
 use super::serve::{FIRST_SERIAL, Runner};
+use crate::daemon::log::in_full;
 use crate::daemon::upgrade::Candidate;
 use crate::sys::fd::{self, OpenFiles};
 use crate::sys::inherit::Inheritable;
@@ -77,7 +78,7 @@ impl Runner {
     pub(super) fn upgrade(&mut self, program: Option<OwnedFd>) {
         match program.map(Candidate::of).transpose() {
             Ok(program) => self.successor = program,
-            Err(error) => self.say(FromRunner::Kept { reason: error.in_full() }),
+            Err(error) => self.say(FromRunner::Kept { reason: in_full(&error) }),
         }
     }
 
@@ -93,7 +94,7 @@ impl Runner {
         let arguments: Vec<_> = std::env::args_os().collect();
         let error = program.take_over(&arguments, &table, &table.descriptors());
         let mut runner = Self::new(table)?;
-        runner.say(FromRunner::Kept { reason: error.in_full() });
+        runner.say(FromRunner::Kept { reason: in_full(&error) });
         runner.tell();
         Ok(runner)
     }

@@ -57,13 +57,7 @@ impl Visit for Entry {
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        let mut text = value.to_string();
-        let mut cause = value.source();
-        while let Some(error) = cause {
-            text.push_str(&format!(": {error}"));
-            cause = error.source();
-        }
-        self.note(field, Value::String(text));
+        self.note(field, Value::String(in_full(value)));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
@@ -81,4 +75,11 @@ impl Visit for Entry {
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.note(field, json!(value));
     }
+}
+
+/// An error with its causes, in one line.
+#[must_use]
+pub fn in_full(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -27,6 +27,7 @@ use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{Registry, reload};
 
 use super::Readiness;
+pub use entry::in_full;
 use sink::Sink;
 use state::{Shared, Writer};
 

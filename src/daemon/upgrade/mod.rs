@@ -120,14 +120,3 @@ pub enum UpgradeError {
         source: io::Error,
     },
 }
-
-impl UpgradeError {
-    /// The whole of it in one line, with its cause.
-    #[must_use]
-    pub fn in_full(&self) -> String {
-        match std::error::Error::source(self) {
-            Some(cause) => format!("{self}: {cause}"),
-            None => self.to_string(),
-        }
-    }
-}
