@@ -104,6 +104,19 @@ fn the_next_task_starts_before_the_commit_and_ends_share_one() {
     assert!(!scene.daemon.is_writing());
     let ends = scene.daemon.fed().into_iter().filter(|event| matches!(event.kind, EventKind::Ended { .. }));
     assert_eq!(ends.map(|event| event.task.unwrap().0).collect::<Vec<_>>(), [1, 2]);
+    scene.wait(Duration::ZERO);
+    assert!(!scene.daemon.is_writing(), "nothing was begun since");
+}
+
+#[test]
+fn nothing_begins_over_a_link_that_is_not_adopted() {
+    let mut scene = Scene::new(3, OnInterrupt::Retry);
+    scene.daemon.runner.unlink();
+    scene.beats();
+    scene.daemon.runner.end(key(1), ExitStatus::Exited(0), Cause::Itself);
+    scene.daemon.runner.link();
+    scene.beats();
+    assert_eq!(scene.daemon.runner.starts(), [key(1), key(2)]);
 }
 
 #[test]
