@@ -171,7 +171,7 @@ impl Begun {
             inherited => inherited,
         };
         let inbox = Inbox::new(blocked)?;
-        let upgrades = upgrade::Upgrades::new(program, environment.mode, inbox.notifier(), upgraded);
+        let upgrades = upgrade::Upgrades::new(program, environment.mode, &hold, inbox.notifier(), upgraded);
         let mut life = Lifecycle::new();
         manager.follow(&mut life);
         life.take(Event::Start)?;

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -70,6 +71,8 @@ pub(super) fn told(left: Option<&Estate>) -> UpgradeDocument {
 pub(super) struct Upgrades {
     pub(super) program: Program,
     mode: Mode,
+    /// Whether it is in a sandbox, which leaves it the programs beside its own.
+    is_confined: bool,
     notifier: Notifier,
     document: Arc<Mutex<UpgradeDocument>>,
     /// Who waits for the end of a trial.
@@ -82,8 +85,15 @@ pub(super) struct Tried {
 }
 
 impl Upgrades {
-    pub(super) fn new(program: Program, mode: Mode, notifier: Notifier, document: UpgradeDocument) -> Self {
-        Self { program, mode, notifier, document: Arc::new(Mutex::new(document)), waiting: None }
+    pub(super) fn new(
+        program: Program,
+        mode: Mode,
+        hold: &Hold,
+        notifier: Notifier,
+        document: UpgradeDocument,
+    ) -> Self {
+        let is_confined = hold.sandbox.as_ref().is_some_and(|report| !report.in_force.is_empty());
+        Self { program, mode, is_confined, notifier, document: Arc::new(Mutex::new(document)), waiting: None }
     }
 
     /// Has the runner follow, where this program has just taken over.
@@ -184,9 +194,22 @@ impl Upgrades {
 
     /// Takes up that this program stays in charge.
     pub(super) fn fail(&mut self, error: &UpgradeError) {
-        let reason = in_full(error);
+        let mut reason = in_full(error);
+        if let Some(directory) = self.within_reach_instead(error) {
+            let place = directory.display();
+            reason.push_str(&format!("; from inside its sandbox the daemon reaches programs in {place} alone: "));
+            reason.push_str("put it there, or stop the daemon and start that program");
+        }
         let faulty = matches!(error, UpgradeError::Trial { status, .. } if status.code() == Some(CONFIGURATION));
         self.failed(if faulty { UpgradeFailure::Configuration(reason) } else { UpgradeFailure::Unfit(reason) });
+    }
+
+    /// Where a new program has to be, where it failed for being elsewhere.
+    fn within_reach_instead(&self, error: &UpgradeError) -> Option<&Path> {
+        let (UpgradeError::Open { path, source } | UpgradeError::Run { path, source }) = error else { return None };
+        let refused = self.is_confined && source.kind() == io::ErrorKind::PermissionDenied;
+        let reach = self.program.path.parent().filter(|reach| path.parent() != Some(reach));
+        reach.filter(|_| refused)
     }
 
     /// Gives an upgrade up whose trial is under way, for the daemon has something else to do.

@@ -75,3 +75,14 @@ fn s7_an_upgrade_stays_in_the_sandbox_and_adds_no_second_one() {
     eventually("it runs", || (daemon.task_state(&id) == "running").then_some(()));
     daemon.ok(&["cancel", &id]);
 }
+
+#[test]
+fn s7_a_program_out_of_the_sandboxs_reach_is_refused_with_where_to_put_it() {
+    let daemon = Daemon::new();
+    let refused = daemon.run(&["upgrade", "--binary", "/bin/true"]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    let reach = std::path::Path::new(env!("CARGO_BIN_EXE_taskdaemon")).parent().unwrap().display();
+    assert!(said.contains(&format!("reaches programs in {reach} alone: put it there")), "{said}");
+    assert!(said.contains("the daemon goes on as it was"), "{said}");
+}

@@ -64,12 +64,10 @@ pub(in crate::api) async fn begin(
 }
 
 fn refused(failure: UpgradeFailure) -> Failure {
-    let (status, word, title) = match failure {
-        UpgradeFailure::Busy(_) => (409, "upgrade-under-way", "Upgrade under way"),
-        UpgradeFailure::Configuration(_) => (422, "invalid-configuration", "Invalid configuration"),
-        UpgradeFailure::Unfit(_) => (422, "upgrade-failed", "Upgrade failed"),
+    let (word, title, reason) = match failure {
+        UpgradeFailure::Busy(reason) => return Failure::new(409, "upgrade-under-way", "Upgrade under way", reason),
+        UpgradeFailure::Configuration(reason) => ("invalid-configuration", "Invalid configuration", reason),
+        UpgradeFailure::Unfit(reason) => ("upgrade-failed", "Upgrade failed", reason),
     };
-    let (UpgradeFailure::Busy(reason) | UpgradeFailure::Configuration(reason) | UpgradeFailure::Unfit(reason)) =
-        failure;
-    Failure::new(status, word, title, reason)
+    Failure::new(422, word, title, format!("not upgraded, and the daemon goes on as it was: {reason}"))
 }
