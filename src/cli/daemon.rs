@@ -1,6 +1,7 @@
 //! `start`, `status`, `stop` and `reload`: the daemon itself.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,11 +15,12 @@ use super::human;
 use super::session::Session;
 use super::status::Report;
 use crate::app;
-use crate::config::Settings;
 use crate::daemon::{self, Stopped};
 
 /// What the daemon's own deadline is given on top before it is killed.
 const MARGIN: Duration = Duration::from_secs(5);
+/// The daemon's own deadline where its configuration cannot be read: the default.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(60);
 /// The Linux Standard Base's exit status for what cannot be told.
 const UNKNOWN: i32 = 4;
 /// The pause between two looks at a daemon that is expected.
@@ -91,7 +93,18 @@ pub(super) fn status(session: &mut Session<'_>, options: &Status) -> anyhow::Res
 
 /// Stops the daemon.
 pub(super) fn stop(session: &mut Session<'_>, options: &Stop) -> anyhow::Result<ExitCode> {
-    let (stopped, said) = ended(&session.place().settings()?, options)?;
+    let place = session.place();
+    let (stopped, said) = match place.settings() {
+        Ok(settings) => ended(&settings.paths.runtime_directory, settings.host.shutdown_timeout, options)?,
+        // Which is no reason to leave one running that can be found.
+        Err(error) => match place.certain_runtime_directory().filter(|path| daemon::inspect(path).record().is_some()) {
+            Some(path) => {
+                session.output.note(failure::message(&error));
+                ended(&path, SHUTDOWN_TIMEOUT, options)?
+            }
+            None => return Err(error.into()),
+        },
+    };
     if session.output.is_json() {
         session.output.document(&stopped)?;
     } else {
@@ -101,9 +114,9 @@ pub(super) fn stop(session: &mut Session<'_>, options: &Stop) -> anyhow::Result<
 }
 
 /// Which of the four happened, for programs and for people.
-pub(super) fn ended(settings: &Settings, options: &Stop) -> anyhow::Result<(Value, String)> {
-    let grace = options.grace.unwrap_or(settings.host.shutdown_timeout + MARGIN);
-    let (result, pid, said) = match daemon::stop(&settings.paths.runtime_directory, grace)? {
+pub(super) fn ended(directory: &Path, shutdown: Duration, options: &Stop) -> anyhow::Result<(Value, String)> {
+    let grace = options.grace.unwrap_or(shutdown + MARGIN);
+    let (result, pid, said) = match daemon::stop(directory, grace)? {
         Stopped::NotRunning => ("not-running", None, "not running: there was nothing to stop".to_owned()),
         Stopped::StaleCleaned => {
             ("stale-cleaned", None, "stale cleaned: it was dead already, what it left was removed".to_owned())

@@ -58,6 +58,16 @@ impl<'a> Place<'a> {
         config::load(&Environment::of_process(self.mode()), &self.flags())
     }
 
+    /// Where the daemon's lock is, for certain, though the configuration cannot be read: none where a file that was
+    /// named could have said something else.
+    pub(super) fn certain_runtime_directory(&self) -> Option<PathBuf> {
+        if let Some(path) = variable("TASKDAEMON_RUNTIME_DIRECTORY") {
+            return Some(path.into());
+        }
+        let named = self.globals.config.is_some() || variable("TASKDAEMON_CONFIG").is_some();
+        usual_socket(self.mode()).parent().filter(|_| !named).map(Path::to_owned)
+    }
+
     /// What the command line adds to the configuration.
     pub(super) fn flags(&self) -> Flags {
         Flags { config: self.globals.config.clone(), socket: self.globals.socket.clone(), ..Flags::default() }

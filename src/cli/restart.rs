@@ -19,7 +19,7 @@ pub(super) fn run(session: &mut Session<'_>, options: &Restart) -> anyhow::Resul
     {
         return Err(Failure::Unit { pid: record.pid, unit }.into());
     }
-    let (stopped, said) = ended(&settings, &Stop { grace: options.grace })?;
+    let (stopped, said) = ended(directory, settings.host.shutdown_timeout, &Stop { grace: options.grace })?;
     if !session.output.is_json() {
         session.output.line(said)?;
         // The daemon's own process is about to be made: nothing may be printed twice.

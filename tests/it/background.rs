@@ -385,3 +385,15 @@ fn d5_a_daemon_that_is_stopped_before_it_has_met_its_runner_leaves_none_behind()
         (!processes.any(|process| runs_it(&process))).then_some(())
     });
 }
+
+#[test]
+fn d11_a_fault_in_the_configuration_keeps_nobody_from_stopping_the_daemon() {
+    let daemon = Daemon::unstarted("");
+    daemon.ok(&["start"]);
+    std::fs::write(daemon.path("config.yml"), "host:\n  slots: many\n").unwrap();
+    let stopped = daemon.run(&["stop"]);
+    let told = String::from_utf8(stopped.stderr).unwrap();
+    assert_eq!(stopped.status.code(), Some(0), "{told}");
+    assert!(told.contains("host.slots"), "the fault is told all the same: {told}");
+    assert_eq!(daemon.run(&["stop"]).status.code(), Some(78), "nothing runs: now the fault is the answer");
+}
