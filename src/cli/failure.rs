@@ -12,6 +12,8 @@ use super::parse::ParseError;
 use crate::app;
 use crate::client::ClientError;
 use crate::config::ConfigError;
+use crate::daemon::directory::DirectoryError;
+use crate::daemon::log::LogError;
 use crate::daemon::privileges::PrivilegeError;
 use crate::daemon::process::{Reason, StartError};
 use crate::daemon::unit::Unit;
@@ -209,6 +211,9 @@ pub(super) fn hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
         if let Some(failure) = cause.downcast_ref::<Failure>() {
             return of_failure(failure);
         }
+        if let Some(error) = cause.downcast_ref::<app::Error>() {
+            return of_daemon(error);
+        }
         match cause.downcast_ref::<ClientError>()? {
             ClientError::Timeout { .. } => Some("taskdaemon status"),
             ClientError::Protocol(_) => Some("taskdaemon --version, and compare with taskdaemon status"),
@@ -223,6 +228,16 @@ pub(super) fn hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
             | ClientError::Stopped { .. } => None,
         }
     })
+}
+
+fn of_daemon(error: &app::Error) -> Option<&'static str> {
+    match error {
+        app::Error::Directory(DirectoryError::Io { .. }) | app::Error::LogTarget(LogError::FileSystem { .. }) => {
+            Some("taskdaemon config show, which says where each path comes from")
+        }
+        // The others say so themselves.
+        _ => None,
+    }
 }
 
 fn of_failure(failure: &Failure) -> Option<&'static str> {

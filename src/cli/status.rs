@@ -122,10 +122,16 @@ fn pid(status: &Status) -> Option<i32> {
 fn sentence(status: &Status) -> String {
     match status {
         Status::Starting(record) => format!("starting: process {} does not answer yet", record.pid),
-        Status::Running(record) => format!("running: process {} has the lock, and does not answer here", record.pid),
+        Status::Running(record) => format!(
+            "running: process {} has the lock, and does not answer here; its log may say why, and `taskdaemon restart` \
+            replaces it",
+            record.pid
+        ),
         Status::Stopping(record) => format!("stopping: process {} is on its way out", record.pid),
-        Status::Stale { pid: Some(pid), .. } => format!("stale: process {pid} died and left its files"),
-        Status::Stale { pid: None, .. } => "stale: it died and left its files".to_owned(),
+        Status::Stale { pid, .. } => {
+            let who = pid.map_or_else(|| "it".to_owned(), |pid| format!("process {pid}"));
+            format!("stale: {who} died and left its files; `taskdaemon start` goes on from there")
+        }
         Status::Stopped => "stopped".to_owned(),
         Status::Unknown(error) => format!("unknown: {error}"),
     }

@@ -12,13 +12,13 @@ use crate::wire::api::Problem;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// There is no socket: no daemon was started here.
-    #[error("no daemon listens on {}; start it with 'taskdaemon start --foreground'", path.display())]
+    #[error("no daemon listens on {}; start it with 'taskdaemon start'", path.display())]
     NotListening {
         /// The socket.
         path: PathBuf,
     },
     /// There is a socket, and nobody behind it.
-    #[error("the daemon behind {} is gone; start it again with 'taskdaemon start --foreground'", path.display())]
+    #[error("the daemon behind {} is gone; start it again with 'taskdaemon start'", path.display())]
     StaleSocket {
         /// The socket.
         path: PathBuf,
