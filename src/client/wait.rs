@@ -72,12 +72,6 @@ impl Waiting {
         }
     }
 
-    /// Tasks that have not ended, as far as has been told.
-    #[must_use]
-    pub fn open_count(&self) -> usize {
-        self.open.len()
-    }
-
     fn advance(&mut self) -> Result<WaitLine> {
         loop {
             let mut lines = match self.lines.take() {
