@@ -1,33 +1,22 @@
-//! The link to the real runner: one thread listens, whoever asks sends.
+//! The link to the real runner: one thread listens ([`Listener`]), whoever asks sends.
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use super::listener::Listener;
 use super::replace::{Replaced, Replacement, Step};
 use super::{Cause, ConnectError, End, Executor, ExitStatus, Leftover, Outputs, Report, Sink, Start, translate};
 use crate::daemon::log::in_full;
 use crate::sys::{clock, memfd};
 use crate::task::{AttemptKey, Cost, Signal, Stop, TaskId, Timestamp};
-use crate::wire::runner::packet::{self, MAX_PACKET_BYTES, Outbox, Packet, Received};
-use crate::wire::runner::{FromRunner, Sweep, ToRunner, VERSION};
-
-/// How long a runner may take to answer.
-const GREETING: Duration = Duration::from_secs(10);
-
-/// How long what was said last may take to leave when this end is closed.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-
-/// Pauses between attempts to link: the first, then twice as long each time, up to the last.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LAST_PAUSE: Duration = Duration::from_secs(5);
+use crate::wire::runner::packet::{Outbox, Packet};
+use crate::wire::runner::{Sweep, ToRunner};
 
 /// What is left to a dead runner's processes between SIGTERM and SIGKILL, in milliseconds.
 const SWEEP_GRACE_MS: u64 = 5_000;
@@ -52,33 +41,35 @@ pub struct RunnerLink {
     removals: mpsc::Sender<Vec<(TaskId, u32)>>,
 }
 
+/// What the thread that listens and those that ask have in common.
 #[derive(Debug)]
-struct Shared {
+pub(super) struct Shared {
     state: Mutex<State>,
     /// Rouses the listener.
-    rouse: EventFd,
+    pub(super) rouse: EventFd,
 }
 
+/// How the link stands.
 #[derive(Debug, Default)]
-struct State {
-    socket: Option<Arc<OwnedFd>>,
+pub(super) struct State {
+    pub(super) socket: Option<Arc<OwnedFd>>,
     /// Links that were reported, and those that were adopted: orders pass where they are as many.
-    links: u64,
+    pub(super) links: u64,
     adopted: u64,
-    outbox: Outbox,
-    replacement: Replacement,
-    closing: bool,
+    pub(super) outbox: Outbox,
+    pub(super) replacement: Replacement,
+    pub(super) closing: bool,
     /// Whether the runner was told to leave: its end is no reason to look for another.
-    leaving: bool,
+    pub(super) leaving: bool,
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Does what the order to become another program asks for next.
-    fn replace(&self, next: impl FnOnce(&mut Replacement) -> Step) {
+    pub(super) fn replace(&self, next: impl FnOnce(&mut Replacement) -> Step) {
         let step = next(&mut self.state().replacement);
         self.follow(step);
     }
@@ -117,13 +108,13 @@ impl State {
     }
 
     /// Forgets the link that is over, and what it did not take.
-    fn unlink(&mut self) {
+    pub(super) fn unlink(&mut self) {
         self.socket = None;
         self.outbox = Outbox::default();
     }
 
     /// Sends what there is room for; true once nothing waits.
-    fn flush(&mut self) -> bool {
+    pub(super) fn flush(&mut self) -> bool {
         match &self.socket {
             // The listener will find the end of a link that is broken.
             Some(socket) => self.outbox.flush(socket).unwrap_or(true),
@@ -284,155 +275,5 @@ impl Replacer {
     /// is known to understand what the runner hands over.
     pub fn replace(&self, program: OwnedFd, then: Replaced) {
         self.0.replace(|replacement| replacement.want(program, then));
-    }
-}
-
-/// The thread that links and listens.
-struct Listener {
-    shared: Arc<Shared>,
-    instance: String,
-    connect: Box<dyn Connect>,
-    sink: Arc<Sink>,
-}
-
-/// Why a link is over.
-enum Over {
-    Closing,
-    Lost(String),
-}
-
-impl Listener {
-    fn run(mut self) {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let before = self.shared.state().links;
-            let over = match self.connect.connect() {
-                Ok(socket) => self.converse(Arc::new(socket)),
-                Err(error) => Over::Lost(in_full(&error)),
-            };
-            let linked = {
-                let mut state = self.shared.state();
-                state.unlink();
-                state.links != before
-            };
-            self.shared.replace(Replacement::lost);
-            match over {
-                Over::Closing => return,
-                Over::Lost(reason) => (self.sink)(Report::Lost { reason }),
-            }
-            if self.shared.state().leaving {
-                return;
-            }
-            pause = if linked { FIRST_PAUSE } else { (pause * 2).min(LAST_PAUSE) };
-            if self.sleep(pause) {
-                return;
-            }
-        }
-    }
-
-    /// Waits; true where this end is closed meanwhile.
-    fn sleep(&self, pause: Duration) -> bool {
-        let timeout = PollTimeout::try_from(pause).unwrap_or(PollTimeout::MAX);
-        // Roused or not: what counts is whether it is over.
-        let _ = poll(&mut [PollFd::new(self.shared.rouse.as_fd(), PollFlags::POLLIN)], timeout);
-        self.is_closing()
-    }
-
-    fn is_closing(&self) -> bool {
-        let _ = self.shared.rouse.read();
-        self.shared.state().closing
-    }
-
-    /// Speaks over one connection until its end.
-    fn converse(&self, socket: Arc<OwnedFd>) -> Over {
-        let hello = ToRunner::Hello { version: VERSION, instance: self.instance.clone() };
-        if let Err(error) = Packet::new(&[hello], Vec::new()).and_then(|packet| packet.send(&socket)) {
-            return Over::Lost(format!("greet the runner: {error}"));
-        }
-        let mut buffer = vec![0; MAX_PACKET_BYTES];
-        let mut deadline = Some(Instant::now() + GREETING);
-        loop {
-            match self.wait(&socket, deadline) {
-                Ok(true) => {}
-                Ok(false) => return Over::Closing,
-                Err(error) => return Over::Lost(format!("wait for the runner: {error}")),
-            }
-            match packet::receive(&socket, &mut buffer) {
-                Ok(Received::Nothing) => {}
-                Ok(Received::End) => return Over::Lost("the runner ended".into()),
-                Err(error) => return Over::Lost(format!("understand the runner: {error}")),
-                Ok(Received::Messages(messages, _)) => {
-                    deadline = None;
-                    for message in messages {
-                        if let Err(reason) = self.take(message, &socket) {
-                            return Over::Lost(reason);
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// Waits for something to read, and sends what waits; false where this end is closed.
-    fn wait(&self, socket: &Arc<OwnedFd>, deadline: Option<Instant>) -> io::Result<bool> {
-        let (idle, closing) = {
-            let mut state = self.shared.state();
-            (state.flush(), state.closing)
-        };
-        if closing && idle {
-            return Ok(false);
-        }
-        let deadline = if closing { Some(Instant::now() + LAST_WORDS) } else { deadline };
-        let timeout = match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
-            None => PollTimeout::NONE,
-            Some(left) => PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
-        };
-        let wanted = if idle { PollFlags::POLLIN } else { PollFlags::POLLIN | PollFlags::POLLOUT };
-        let rouse = self.shared.rouse.as_fd();
-        let mut fds = [PollFd::new(socket.as_fd(), wanted), PollFd::new(rouse, PollFlags::POLLIN)];
-        let ready = match poll(&mut fds, timeout) {
-            // Somebody looked on with a debugger, or the host slept: no reason to lose a runner.
-            Err(Errno::EINTR) => return Ok(true),
-            other => other?,
-        };
-        if self.is_closing() && (closing || self.shared.state().outbox.is_empty()) {
-            return Ok(false);
-        }
-        if ready == 0 { Err(io::ErrorKind::TimedOut.into()) } else { Ok(true) }
-    }
-
-    fn take(&self, message: FromRunner, socket: &Arc<OwnedFd>) -> Result<(), String> {
-        let report = match message {
-            FromRunner::Welcome(welcome) => {
-                let mut state = self.shared.state();
-                state.socket = Some(Arc::clone(socket));
-                state.links += 1;
-                drop(state);
-                self.shared.replace(|replacement| replacement.linked(welcome.version));
-                translate::linked(welcome).into_iter().for_each(&*self.sink);
-                return Ok(());
-            }
-            FromRunner::Refused { version, instance } => {
-                return Err(format!("the runner speaks version {version} and runs tasks of daemon {instance:?}"));
-            }
-            FromRunner::Program { version, table } => {
-                self.shared.replace(|replacement| replacement.introduced(version, table));
-                return Ok(());
-            }
-            FromRunner::Kept { reason } => {
-                self.shared.replace(|replacement| replacement.kept(reason));
-                return Ok(());
-            }
-            FromRunner::Started(running) => translate::started(running),
-            FromRunner::Ended(ended) => translate::ended(ended),
-            FromRunner::Swept { keys, survivors } => {
-                for pid in survivors {
-                    tracing::error!(pid, "a process of a dead runner hangs in the kernel; SIGKILL does not end it");
-                }
-                Report::Swept { keys: keys.into_iter().map(translate::attempt).collect() }
-            }
-        };
-        (self.sink)(report);
-        Ok(())
     }
 }

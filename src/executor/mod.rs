@@ -11,6 +11,7 @@
 pub mod fake;
 mod launch;
 mod link;
+mod listener;
 mod outputs;
 mod replace;
 #[cfg(test)]
