@@ -120,13 +120,14 @@ impl Roles {
         program: &Path,
     ) -> Result<Hold, Error> {
         let acting = self.account().map(|daemon| privileges::act_as(daemon, group)).transpose()?;
-        let hold = Hold::acquire(settings, group, passed, self.runner_uid())?;
+        let mut hold = Hold::acquire(settings, group, passed, self.runner_uid())?;
         let listener = match settings.runner.start {
             RunnerStart::Service => None,
             RunnerStart::Daemon => listen_for_runner(&runner_socket(settings))?,
         };
         acting.map_or(Ok(()), Acting::end)?;
         if let Some(listener) = listener {
+            hold.traces.note(runner_socket(settings));
             let launcher = Launcher {
                 program: program.to_owned(),
                 arguments: self.runner_arguments(settings.security.task_privileges),

@@ -1,6 +1,8 @@
 //! What the daemon holds on to, from before its organs start until after they have ended.
 
+use std::cell::Cell;
 use std::net::TcpListener;
+use std::path::PathBuf;
 
 use super::entrance::{Entrance, Passed};
 use super::handover::Estate;
@@ -9,13 +11,15 @@ use crate::api::Listeners;
 use crate::config::Settings;
 use crate::daemon::lifecycle::PassedOver;
 use crate::daemon::sandbox::Report;
-use crate::daemon::{Lock, port};
+use crate::daemon::{Lock, port, socket};
 use crate::sys::fd::{self, OpenFiles};
 use crate::sys::inherit::Inheritable;
 use crate::task::Timestamp;
 
 /// Locks and sockets; a new program takes them over.
 pub(super) struct Hold {
+    /// Goes before the locks do.
+    pub(super) traces: Traces,
     pub(super) lock: Lock,
     pub(super) state_lock: Option<Lock>,
     pub(super) entrance: Entrance,
@@ -28,6 +32,33 @@ pub(super) struct Hold {
     pub(super) sandbox: Option<Report>,
 }
 
+/// The sockets that this daemon has made, removed where it ends before its engine works: a runner that was started for
+/// it ends with its socket.
+#[derive(Default)]
+pub(super) struct Traces {
+    sockets: Vec<PathBuf>,
+    stay: Cell<bool>,
+}
+
+impl Traces {
+    pub(super) fn note(&mut self, socket: PathBuf) {
+        self.sockets.push(socket);
+    }
+
+    /// From now on the runner may have tasks, and whatever ends this daemon leaves it to the next one.
+    pub(super) fn stay(&self) {
+        self.stay.set(true);
+    }
+}
+
+impl Drop for Traces {
+    fn drop(&mut self) {
+        if !self.stay.get() {
+            self.sockets.iter().for_each(|path| socket::remove(path));
+        }
+    }
+}
+
 impl Hold {
     /// Takes the locks, then listens where it was not `passed` a socket.
     pub(super) fn acquire(settings: &Settings, group: Option<u32>, passed: Passed, runner: u32) -> Result<Self, Error> {
@@ -36,7 +67,11 @@ impl Hold {
         let state_lock = lock_state(settings)?;
         tell_predecessor(&lock);
         let entrance = Entrance::open(passed, settings, group)?;
-        Ok(Self { lock, state_lock, entrance, open_files, started_at: now(), runner, sandbox: None })
+        let mut traces = Traces::default();
+        if !entrance.is_kept {
+            traces.note(entrance.path.clone());
+        }
+        Ok(Self { traces, lock, state_lock, entrance, open_files, started_at: now(), runner, sandbox: None })
     }
 
     /// Takes up what the program before this one held.
@@ -56,7 +91,8 @@ impl Hold {
             }
         };
         let entrance = Entrance::inherit(Listeners { control, loopback }, left.is_kept, settings);
-        Ok(Self { lock, state_lock, entrance, open_files, started_at, runner, sandbox })
+        let traces = Traces::default();
+        Ok(Self { traces, lock, state_lock, entrance, open_files, started_at, runner, sandbox })
     }
 
     /// Lets the next daemon have the queue, once nothing of this one writes to it any more: what was `passed_over` at

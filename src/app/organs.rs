@@ -80,6 +80,7 @@ impl Organs {
             drop(engine::serve(engine, &messages));
             ended.notify(Notice::EngineEnded);
         };
+        hold.traces.stay();
         let thread = thread("engine", serve)?;
         let health = Registry::new();
         super::health::register(&health, &handle, given.uid, settings.health.timeout);

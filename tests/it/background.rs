@@ -374,11 +374,16 @@ fn d4_status_tells_that_a_daemon_is_stopping_while_it_still_answers() {
 fn d5_a_daemon_that_is_stopped_before_it_has_met_its_runner_leaves_none_behind() {
     let mut daemon = Daemon::unstarted("");
     daemon.use_own_binary();
-    let program = fs::canonicalize(daemon.binary()).unwrap();
     for _ in 0..5 {
         daemon.start_in_background();
         daemon.ok(&["stop"]);
     }
+    nothing_runs_it(&daemon);
+}
+
+/// Waits until no process is left of a daemon with a program of its own.
+fn nothing_runs_it(daemon: &Daemon) {
+    let program = fs::canonicalize(daemon.binary()).unwrap();
     let runs_it = |process: &fs::DirEntry| fs::read_link(process.path().join("exe")).is_ok_and(|exe| exe == program);
     eventually("nothing runs the program any more", || {
         let mut processes = fs::read_dir("/proc").unwrap().flatten();
@@ -396,4 +401,19 @@ fn d11_a_fault_in_the_configuration_keeps_nobody_from_stopping_the_daemon() {
     assert_eq!(stopped.status.code(), Some(0), "{told}");
     assert!(told.contains("host.slots"), "the fault is told all the same: {told}");
     assert_eq!(daemon.run(&["stop"]).status.code(), Some(78), "nothing runs: now the fault is the answer");
+}
+
+#[test]
+fn d2_a_daemon_that_does_not_come_to_work_leaves_no_socket_and_no_runner_behind() {
+    let mut daemon = Daemon::unstarted("");
+    daemon.use_own_binary();
+    daemon.ok(&["start"]);
+    daemon.ok(&["stop"]);
+    fs::write(daemon.state().join("queue.db"), "no queue").unwrap();
+    let refused = daemon.run(&["start"]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    for socket in ["run/control.sock", "run/runner.sock"] {
+        assert!(!daemon.path(socket).exists(), "{socket} stays");
+    }
+    nothing_runs_it(&daemon);
 }
