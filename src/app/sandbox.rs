@@ -27,7 +27,7 @@ pub(super) fn enter(settings: &Settings, environment: &Environment, program: &Pa
         config::Sandbox::Auto | config::Sandbox::Required => of(settings, environment, program),
     };
     let report = sandbox.enter();
-    info!(in_force = ?report.in_force, "in a sandbox");
+    info!(in_force = report.in_force.join(", "), "in a sandbox");
     if report.missing.is_empty() {
         return Ok(report);
     }
