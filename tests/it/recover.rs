@@ -1,10 +1,9 @@
 //! Promise T6: what was accepted is never lost, and nothing runs twice at once.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
-use super::support::{Daemon, full, within};
+use super::support::{Daemon, full, lines_by_task, within};
 
 /// A batch of tasks that each append their ID as a line to a file; returns how many.
 fn submit_writers(daemon: &Daemon, count: usize) -> Vec<i64> {
@@ -13,15 +12,6 @@ fn submit_writers(daemon: &Daemon, count: usize) -> Vec<i64> {
         "command": ["/bin/sh", "-c", "echo $TASKDAEMON_TASK_ID >>\"$0\"", ledger.to_str().unwrap()],
     });
     daemon.batch(&format!("{line}\n").repeat(count))
-}
-
-fn lines_by_task(daemon: &Daemon) -> BTreeMap<i64, usize> {
-    let text = fs::read_to_string(daemon.path("ledger")).unwrap_or_default();
-    let mut lines = BTreeMap::new();
-    for line in text.lines() {
-        *lines.entry(line.parse().unwrap()).or_insert(0) += 1;
-    }
-    lines
 }
 
 fn wait_until_all_ended(daemon: &Daemon, count: usize) {
@@ -54,7 +44,7 @@ fn t6_ten_kills_of_the_daemon_cost_no_task_anything() {
         daemon.start();
     }
     wait_until_all_ended(&daemon, count);
-    let lines = lines_by_task(&daemon);
+    let lines = lines_by_task(&daemon.path("ledger"));
     assert_eq!(lines.len(), count, "each task ran");
     assert!(lines.values().all(|lines| *lines == 1), "none ran twice");
     let counts = daemon.get("/v1/status")["counts"].clone();
@@ -75,7 +65,7 @@ fn t6_kills_of_daemon_and_runner_interrupt_what_ran_and_it_runs_again() {
     wait_until_all_ended(&daemon, count);
     let counts = daemon.get("/v1/status")["counts"].clone();
     assert_eq!(counts["succeeded"].as_u64(), Some(count as u64), "all ended unattended: {counts}");
-    let lines = lines_by_task(&daemon);
+    let lines = lines_by_task(&daemon.path("ledger"));
     assert_eq!(lines.len(), count, "each task ran");
     let mut again = 0;
     for id in ids {

@@ -1,5 +1,6 @@
 //! A daemon of a test's own: the real binary on a temporary directory.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -17,6 +18,15 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 /// Whether the long form of a test was asked for.
 pub(crate) fn full() -> bool {
     std::env::var_os("TASKDAEMON_FULL").is_some_and(|value| value == "1")
+}
+
+/// How often each task wrote its ID into the file, a line each time.
+pub(crate) fn lines_by_task(ledger: &Path) -> BTreeMap<i64, usize> {
+    let mut lines = BTreeMap::new();
+    for line in fs::read_to_string(ledger).unwrap_or_default().lines() {
+        *lines.entry(line.parse().expect("an ID")).or_insert(0) += 1;
+    }
+    lines
 }
 
 /// Waits until `condition` gives a value; fails with `what` after [`DEADLINE`].

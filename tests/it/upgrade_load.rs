@@ -1,6 +1,5 @@
 //! Promise D10 under load: upgrade after upgrade while clients submit, wait and follow, and tasks run.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 use taskdaemon::client::{Client, Patience};
 use taskdaemon::wire::api::SubmitRequest;
 
-use super::support::{Daemon, eventually, full, within};
+use super::support::{Daemon, eventually, full, lines_by_task, within};
 use super::upgrade::{replace, with_copy};
 
 /// What every task does: it leaves its number, and ends with a status that tells it.
@@ -88,14 +87,6 @@ fn zombies(parent: i32) -> Vec<String> {
     let stats = stats.filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok());
     let dead = format!("Z {parent} ");
     stats.filter(|stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with(&dead))).collect()
-}
-
-fn lines_by_task(ledger: &Path) -> BTreeMap<i64, usize> {
-    let mut lines = BTreeMap::new();
-    for line in fs::read_to_string(ledger).unwrap_or_default().lines() {
-        *lines.entry(line.parse().unwrap()).or_insert(0) += 1;
-    }
-    lines
 }
 
 fn upgrade(daemon: &Daemon, program: &Path) {
