@@ -90,6 +90,9 @@ fn fill(draft: &Path, now: Timestamp) -> Result<()> {
     let name = draft.display().to_string();
     let fail = |fault| super::db::translate(&name, ACTION, fault);
     let conn = Connection::open_with_flags(draft, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(fail)?;
+    // A draft that is cut off is thrown away, and one that is whole is flushed once before it gets its name.
+    conn.pragma_update(None, "synchronous", "off").map_err(fail)?;
+    conn.pragma_update_and_check(None, "journal_mode", "memory", |_| Ok(())).map_err(fail)?;
     conn.pragma_update(None, "application_id", APPLICATION_ID).map_err(fail)?;
     let mut db = Db::new(conn, name.clone());
     migrate(&mut db, MIGRATIONS)?;
