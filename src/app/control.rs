@@ -79,11 +79,11 @@ impl Control {
             return self.end(organs, Ok(()));
         }
         self.take(Event::Ready)?;
+        info!(socket = %self.hold.entrance.path.display(), slots = self.settings.host.slots, "ready");
+        ready.ready();
         if let Err(error) = memory::forget_code() {
             warn!(%error, "what only the start needed stays in memory");
         }
-        info!(socket = %self.hold.entrance.path.display(), slots = self.settings.host.slots, "ready");
-        ready.ready();
         let mut body = self.embody(organs);
         loop {
             match self.run(&mut body) {
