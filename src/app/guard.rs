@@ -144,13 +144,24 @@ impl Roles {
             Self::One { .. } | Self::Resumed { .. } => (None, None),
             Self::Two { daemon, runner } => (Some(runner.clone()), Some(daemon.uid)),
         };
-        let no_new_privileges = match gains {
+        let options = RunnerOptions { keep: true, account, daemon, no_new_privileges: self.tasks_gain_nothing(gains) };
+        [RUNNER.into()].into_iter().chain(options.arguments()).collect()
+    }
+
+    fn tasks_gain_nothing(&self, gains: Gains) -> bool {
+        match gains {
             Gains::None => true,
             Gains::Setuid => false,
-            Gains::Auto => account.is_some(),
-        };
-        let options = RunnerOptions { keep: true, account, daemon, no_new_privileges };
-        [RUNNER.into()].into_iter().chain(options.arguments()).collect()
+            Gains::Auto => self.account().is_some(),
+        }
+    }
+
+    /// Whether the runner keeps its tasks from each other. What a service manager starts is told by its own arguments.
+    pub(super) fn tasks_are_apart(&self, settings: &Settings) -> bool {
+        match settings.runner.start {
+            RunnerStart::Service => false,
+            RunnerStart::Daemon => self.tasks_gain_nothing(settings.security.task_privileges),
+        }
     }
 
     /// Becomes the daemon's user for good. Before that root leaves a PID file where nobody else can write.

@@ -167,7 +167,7 @@ impl Begun {
         log.open()?;
         // Once is enough: whatever program this process becomes stays in it.
         hold.sandbox = match hold.sandbox.take() {
-            None => Some(sandbox::enter(&settings, &environment, &program.path)?),
+            None => Some(sandbox::enter(&settings, &environment, &program.path, roles.tasks_are_apart(&settings))?),
             inherited => inherited,
         };
         let inbox = Inbox::new(blocked)?;

@@ -28,7 +28,7 @@ pub struct RunnerOptions {
     pub account: Option<Account>,
     /// Whom it serves: `--daemon USER`; unless said, its own user.
     pub daemon: Option<u32>,
-    /// Have no program of a task's gain rights: `--no-new-privileges`.
+    /// Have no program of a task's gain rights, and keep tasks from each other: `--no-new-privileges`.
     pub no_new_privileges: bool,
 }
 
@@ -90,7 +90,7 @@ fn user_number(text: &str) -> Option<u32> {
 /// # Errors
 /// [`Error`] where the socket is not one, or the runner cannot do its work.
 pub fn runner(options: &RunnerOptions) -> Result<(), Error> {
-    let table = match inherited()? {
+    let mut table = match inherited()? {
         Some(table) => {
             descend(options)?;
             table
@@ -100,6 +100,10 @@ pub fn runner(options: &RunnerOptions) -> Result<(), Error> {
             None => return Ok(()),
         },
     };
+    if options.no_new_privileges {
+        // What is missing is told by the daemon, which asks the same kernel.
+        table.commands.enter();
+    }
     memory::forget_code().map_err(Error::Memory)?;
     Ok(serve(table)?)
 }

@@ -6,7 +6,7 @@ use tracing::{info, warn};
 
 use super::Error;
 use crate::config::{self, Environment, Settings};
-use crate::daemon::sandbox::{Report, Sandbox, library_directories};
+use crate::daemon::sandbox::{Commands, Report, Sandbox, library_directories};
 
 /// What is read beside the configuration: users and groups, time zones, processes, the host's limits.
 const READ: [&str; 5] = ["/etc", "/usr/share/zoneinfo", "/proc", "/sys/fs/cgroup", "/dev/urandom"];
@@ -14,24 +14,31 @@ const READ: [&str; 5] = ["/etc", "/usr/share/zoneinfo", "/proc", "/sys/fs/cgroup
 /// Where names of users are looked up by libraries that are loaded when it comes to that.
 const LIBRARIES: [&str; 4] = ["/usr/lib", "/usr/lib64", "/lib", "/lib64"];
 
-/// Enters the sandbox, unless the configuration says not to. What this kernel cannot do is logged, once.
+/// Enters the sandbox, unless the configuration says not to. What this kernel cannot do is logged, once; also what it
+/// cannot do for tasks, where those are to be kept `apart`.
 ///
 /// # Errors
 /// [`Error::Sandbox`] where all of it is required and something is missing.
-pub(super) fn enter(settings: &Settings, environment: &Environment, program: &Path) -> Result<Report, Error> {
-    let sandbox = match settings.security.sandbox {
+pub(super) fn enter(
+    settings: &Settings,
+    environment: &Environment,
+    program: &Path,
+    apart: bool,
+) -> Result<Report, Error> {
+    let tasks = if apart { Commands::outlook() } else { Report::default() };
+    let mut report = match settings.security.sandbox {
         config::Sandbox::Off => {
-            warn!("the sandbox is off, because the configuration says so");
-            return Ok(Report { missing: vec!["all of it: security.sandbox is off".to_owned()], ..Report::default() });
+            Report { missing: vec!["all of it: security.sandbox is off".to_owned()], ..Report::default() }
         }
-        config::Sandbox::Auto | config::Sandbox::Required => of(settings, environment, program),
+        config::Sandbox::Auto | config::Sandbox::Required => of(settings, environment, program).enter(),
     };
-    let report = sandbox.enter();
-    info!(in_force = report.in_force.join(", "), "in a sandbox");
-    if report.missing.is_empty() {
-        return Ok(report);
+    let told = |parts: Vec<String>| parts.into_iter().map(|part| format!("tasks: {part}"));
+    report.in_force.extend(told(tasks.in_force));
+    report.missing.extend(told(tasks.missing));
+    if !report.in_force.is_empty() {
+        info!(in_force = report.in_force.join(", "), "in a sandbox");
     }
-    if settings.security.sandbox == config::Sandbox::Required {
+    if settings.security.sandbox == config::Sandbox::Required && !report.missing.is_empty() {
         return Err(Error::Sandbox(report.missing.join("; ")));
     }
     for part in &report.missing {

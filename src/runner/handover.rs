@@ -12,8 +12,7 @@ use super::attempt::{Attempt, Serial};
 use super::leave::Leaving;
 use super::link::Link;
 use super::serve::{FIRST_SERIAL, Runner};
-use crate::daemon::log::in_full;
-use crate::daemon::upgrade::Candidate;
+use crate::daemon::{log::in_full, sandbox::Commands, upgrade::Candidate};
 use crate::sys::fd::{self, OpenFiles};
 use crate::sys::inherit::Inheritable;
 use crate::sys::{clock, process};
@@ -41,6 +40,9 @@ pub struct Table {
     pub(super) link: Option<(Inheritable, u16)>,
     /// A sweep under way, which begins again there.
     pub(super) sweep: Option<Sweep>,
+    /// What tasks are kept from.
+    #[serde(default)]
+    pub commands: Commands,
 }
 
 impl Table {
@@ -63,6 +65,7 @@ impl Table {
             drain_at: None,
             link: None,
             sweep: None,
+            commands: Commands::default(),
         })
     }
 

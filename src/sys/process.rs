@@ -90,6 +90,8 @@ pub enum Step {
     Directory,
     /// Placing the standard descriptors.
     Descriptors,
+    /// Entering a domain of its own.
+    Domain,
     /// Finding the program.
     Search,
     /// Executing what was found; EISDIR for a directory, ENOENT where its interpreter or its loader is missing.
@@ -222,6 +224,11 @@ fn prepare(plan: &Plan<'_>) -> Result<(), Step> {
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+        if let Some(ruleset) = program.domain
+            && libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0) < 0
+        {
+            return Err(Step::Domain);
+        }
     }
     Ok(())
 }

@@ -30,6 +30,9 @@ pub struct Program<'a> {
     pub input: BorrowedFd<'a>,
     /// Its standard output and its standard error.
     pub output: BorrowedFd<'a>,
+    /// A ruleset of landlock(7): each program that is started with it is in a domain of its own. It needs a process
+    /// without new privileges.
+    pub domain: Option<BorrowedFd<'a>>,
 }
 
 /// A program's strings as execve(2) takes them.

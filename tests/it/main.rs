@@ -1,6 +1,7 @@
 //! Integration tests: one binary, one module per promise or group of promises.
 #![allow(clippy::unwrap_used, reason = "a test that finds nothing to unwrap has failed")]
 
+mod apart;
 mod api;
 mod background;
 mod cli;

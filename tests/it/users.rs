@@ -14,7 +14,7 @@ fn numbers(name: &str) -> (u32, u32) {
 }
 
 /// A daemon of two users, ready and linked; `None` where the tests are not root's.
-fn two_users(configuration: &str) -> Option<Daemon> {
+pub(super) fn two_users(configuration: &str) -> Option<Daemon> {
     let mut daemon = Daemon::unstarted("");
     if !daemon.configure_two_users(configuration) {
         return None;
@@ -25,7 +25,7 @@ fn two_users(configuration: &str) -> Option<Daemon> {
 }
 
 /// What the kernel says of every thread of a process.
-fn statuses(pid: i32) -> Vec<BTreeMap<String, String>> {
+pub(super) fn statuses(pid: i32) -> Vec<BTreeMap<String, String>> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
     let lines = |text: String| {
         let pair = |line: &str| line.split_once(':').map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
@@ -123,7 +123,7 @@ fn d7_root_follows_no_link_that_is_planted_where_its_directories_are_to_be() {
 }
 
 /// A script's attempts, by name, and whether each one got through. `strace` and `perl` do what a shell cannot.
-fn attempts(daemon: &Daemon, script: &str) -> BTreeMap<String, bool> {
+pub(super) fn attempts(daemon: &Daemon, script: &str) -> BTreeMap<String, bool> {
     let head =
         "try() { name=$1; shift; if \"$@\" >/dev/null 2>&1; then echo \"$name yes\"; else echo \"$name no\"; fi; }\n";
     let words = daemon.ok(&["submit", "--follow", "--directory", "/", "--", "sh", "-c", &format!("{head}{script}")]);
@@ -131,7 +131,7 @@ fn attempts(daemon: &Daemon, script: &str) -> BTreeMap<String, bool> {
     words.lines().filter_map(pair).collect()
 }
 
-fn assert_none_succeeds(attempts: &BTreeMap<String, bool>, expected: usize) {
+pub(super) fn assert_none_succeeds(attempts: &BTreeMap<String, bool>, expected: usize) {
     assert_eq!(attempts.len(), expected, "all were tried: {attempts:?}");
     assert!(attempts.values().all(|through| !through), "{attempts:?}");
 }

@@ -1,4 +1,4 @@
-//! System calls that no daemon needs: seccomp(2).
+//! System calls that no daemon needs, and those that no everyday command needs either: seccomp(2).
 //!
 //! A list of what is refused, not of what is let through: which calls the C library and SQLite make changes with their
 //! versions, and a daemon that may not flush its database is worse than one with a wide door (ADR 10).
@@ -11,45 +11,32 @@ use seccompiler::{
     TargetArch, apply_filter_all_threads,
 };
 
-/// Refused whatever they are called with.
-const REFUSED: &[c_long] = &[
-    // Into other processes.
-    libc::SYS_ptrace,
-    libc::SYS_process_vm_readv,
-    libc::SYS_process_vm_writev,
-    libc::SYS_process_madvise,
-    libc::SYS_pidfd_getfd,
-    libc::SYS_kcmp,
+/// What neither a daemon nor an everyday command needs.
+const OF_NOBODY: &[c_long] = &[
     // The kernel itself.
     libc::SYS_bpf,
     libc::SYS_perf_event_open,
     libc::SYS_userfaultfd,
-    libc::SYS_io_uring_setup,
-    libc::SYS_io_uring_enter,
-    libc::SYS_io_uring_register,
     libc::SYS_init_module,
     libc::SYS_finit_module,
     libc::SYS_delete_module,
     libc::SYS_kexec_load,
     libc::SYS_kexec_file_load,
     libc::SYS_reboot,
-    libc::SYS_syslog,
     libc::SYS_acct,
     libc::SYS_swapon,
     libc::SYS_swapoff,
     libc::SYS_quotactl,
-    libc::SYS_personality,
+    libc::SYS_quotactl_fd,
+    libc::SYS_nfsservctl,
     // Keys.
     libc::SYS_add_key,
     libc::SYS_request_key,
     libc::SYS_keyctl,
-    // Mounts and namespaces.
+    // Mounts.
     libc::SYS_mount,
     libc::SYS_umount2,
     libc::SYS_pivot_root,
-    libc::SYS_chroot,
-    libc::SYS_unshare,
-    libc::SYS_setns,
     libc::SYS_open_tree,
     libc::SYS_move_mount,
     libc::SYS_fsopen,
@@ -58,7 +45,6 @@ const REFUSED: &[c_long] = &[
     libc::SYS_fspick,
     libc::SYS_mount_setattr,
     libc::SYS_open_by_handle_at,
-    libc::SYS_fanotify_init,
     // The host's clock and name.
     libc::SYS_settimeofday,
     libc::SYS_clock_settime,
@@ -67,6 +53,33 @@ const REFUSED: &[c_long] = &[
     libc::SYS_sethostname,
     libc::SYS_setdomainname,
     libc::SYS_vhangup,
+];
+
+#[cfg(target_arch = "x86_64")]
+const OF_NOBODY_HERE: &[c_long] = &[libc::SYS_iopl, libc::SYS_ioperm];
+#[cfg(not(target_arch = "x86_64"))]
+const OF_NOBODY_HERE: &[c_long] = &[];
+
+/// What commands have a use for, and a daemon has none.
+const OF_COMMANDS: &[c_long] = &[
+    // Into other processes.
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_process_madvise,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_kcmp,
+    // The kernel itself.
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_syslog,
+    libc::SYS_personality,
+    // Namespaces, and what is seen of files.
+    libc::SYS_chroot,
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    libc::SYS_fanotify_init,
     // Who this is.
     libc::SYS_setuid,
     libc::SYS_setgid,
@@ -81,10 +94,9 @@ const REFUSED: &[c_long] = &[
 ];
 
 #[cfg(target_arch = "x86_64")]
-const REFUSED_HERE: &[c_long] =
-    &[libc::SYS_iopl, libc::SYS_ioperm, libc::SYS_modify_ldt, libc::SYS_mknod, libc::SYS_uselib, libc::SYS_ustat];
+const OF_COMMANDS_HERE: &[c_long] = &[libc::SYS_modify_ldt, libc::SYS_mknod, libc::SYS_uselib, libc::SYS_ustat];
 #[cfg(not(target_arch = "x86_64"))]
-const REFUSED_HERE: &[c_long] = &[];
+const OF_COMMANDS_HERE: &[c_long] = &[];
 
 /// What marks a call of the x32 interface, which has the same architecture: linux/unistd.h, `__X32_SYSCALL_BIT`.
 #[cfg(target_arch = "x86_64")]
@@ -106,11 +118,16 @@ const NAMESPACES: [c_int; 7] = [
 /// The types of internet sockets that are not a stream: datagrams, raw, reliable and ordered datagrams.
 const NOT_STREAMS: [c_int; 4] = [libc::SOCK_DGRAM, libc::SOCK_RAW, libc::SOCK_RDM, libc::SOCK_SEQPACKET];
 
-/// Restricts all threads of this process.
+/// Refuses all threads of this process what no daemon needs.
 pub(super) fn restrict() -> Result<(), Error> {
     // clone3(2) passes its flags where no filter can read them. The C library then takes clone(2).
     apply_filter_all_threads(&program([(libc::SYS_clone3, Vec::new())].into(), libc::ENOSYS)?)?;
     apply_filter_all_threads(&program(refused()?, libc::EPERM)?)
+}
+
+/// Refuses all threads of this process, and what they execute, what no everyday command needs.
+pub(super) fn restrict_commands() -> Result<(), Error> {
+    apply_filter_all_threads(&program(always(&[OF_NOBODY, OF_NOBODY_HERE]), libc::EPERM)?)
 }
 
 type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
@@ -125,8 +142,13 @@ fn program(rules: Rules, errno: c_int) -> Result<BpfProgram, Error> {
     filter.and_then(BpfProgram::try_from).map_err(Error::Backend)
 }
 
+/// These, whatever they are called with.
+fn always(lists: &[&[c_long]]) -> Rules {
+    lists.iter().copied().flatten().map(|call| (*call, Vec::new())).collect()
+}
+
 fn refused() -> Result<Rules, Error> {
-    let mut rules: Rules = REFUSED.iter().chain(REFUSED_HERE).map(|call| (*call, Vec::new())).collect();
+    let mut rules = always(&[OF_NOBODY, OF_NOBODY_HERE, OF_COMMANDS, OF_COMMANDS_HERE]);
     let namespace = |flag: &c_int| rule(&[(0, Is::With(*flag), *flag)]);
     rules.insert(libc::SYS_clone, NAMESPACES.iter().map(namespace).collect::<Result<_, _>>()?);
     // Local ones, and streams for the port on the loopback address.

@@ -2,7 +2,7 @@
 //!
 //! [`Sandbox`] names the files that are needed; [`Report`] tells what is in force and what this kernel cannot do.
 //! `files` is Landlock, `calls` is seccomp; capabilities and new privileges go first. A child inherits all of it, and so
-//! does a program that is executed.
+//! does a program that is executed. [`Commands`] is a milder one for a process that executes other people's commands.
 //!
 //! ```no_run
 //! use taskdaemon::daemon::sandbox::Sandbox;
@@ -14,6 +14,7 @@
 //! It must not know what the daemon does with its files.
 
 mod calls;
+mod commands;
 mod files;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use commands::Commands;
 pub use files::library_directories;
 
 use super::privileges::{Extent, PrivilegeError, give_up_capabilities};

@@ -10,7 +10,8 @@ use std::process::Command;
 
 use nix::errno::Errno;
 
-use super::{Sandbox, library_directories};
+use super::commands::{looks_refused, signals_refused};
+use super::{Commands, Sandbox, library_directories};
 
 /// Tells the child that it is one, and where it may write.
 const DIRECTORY: &str = "SANDBOX_TEST_DIRECTORY";
@@ -110,4 +111,56 @@ fn the_kernel_and_other_processes_are_out_of_reach() {
         // Threads still start, and processes that only compute.
         std::thread::spawn(|| {}).join().unwrap();
     });
+}
+
+#[test]
+fn commands_keep_all_but_what_is_the_hosts() {
+    in_a_child("commands_keep_all_but_what_is_the_hosts", |directory| {
+        let parent = nix::unistd::getppid();
+        super::calls::restrict_commands().unwrap();
+        assert_eq!(nix::unistd::sethostname("x"), Err(Errno::EPERM), "the host's name");
+        let script = "echo x >f && sed -i s/x/y/ f && mv f g && grep -q y g && nice -n 1 true";
+        assert!(Command::new("sh").args(["-c", script]).current_dir(directory).status().unwrap().success());
+        // The filter leaves that; a domain does not.
+        assert!(fs::read_link(format!("/proc/{parent}/fd/0")).is_ok());
+        UdpSocket::bind("127.0.0.1:0").unwrap();
+    });
+}
+
+/// What a command of its own domain still does with files and its own children.
+fn works_with_files_and_children(directory: &std::path::Path) {
+    fs::create_dir(directory.join("a")).unwrap();
+    fs::write(directory.join("file"), "x").unwrap();
+    fs::rename(directory.join("file"), directory.join("a/file")).unwrap();
+    fs::hard_link(directory.join("a/file"), directory.join("link")).unwrap();
+    assert!(Command::new("sh").args(["-c", "sleep 60 & kill $!"]).status().unwrap().success());
+}
+
+#[test]
+fn a_domain_of_its_own_keeps_a_command_from_other_processes_and_from_no_file() {
+    in_a_child("a_domain_of_its_own_keeps_a_command_from_other_processes_and_from_no_file", |directory| {
+        let parent = nix::unistd::getppid();
+        signals_refused().unwrap().restrict_self().unwrap();
+        assert!(refused(fs::read_link(format!("/proc/{parent}/fd/0"))), "another's descriptor");
+        assert_eq!(nix::sys::signal::kill(parent, None), Err(Errno::EPERM));
+        works_with_files_and_children(&directory);
+    });
+}
+
+#[test]
+fn an_older_kernels_domain_refuses_all_but_signals() {
+    in_a_child("an_older_kernels_domain_refuses_all_but_signals", |directory| {
+        let parent = nix::unistd::getppid();
+        looks_refused().unwrap().restrict_self().unwrap();
+        assert!(refused(fs::read_link(format!("/proc/{parent}/fd/0"))), "another's descriptor");
+        assert_eq!(nix::sys::signal::kill(parent, None), Ok(()));
+        works_with_files_and_children(&directory);
+    });
+}
+
+#[test]
+fn what_the_kernel_can_do_for_commands_is_told() {
+    let report = Commands::outlook();
+    assert_eq!(report.in_force, ["no look into one another", "no signal to one another"]);
+    assert_eq!(report.missing, [""; 0], "the kernel that tests run on has all of it");
 }
