@@ -1,10 +1,14 @@
 //! One thread of the daemon, stopped while all others go on: ptrace(2).
 
 use std::fs;
+use std::path::Path;
 
+use nix::libc::{SYS_epoll_pwait, SYS_epoll_wait, SYS_futex, SYS_poll, SYS_ppoll, SYS_restart_syscall};
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
+
+use crate::support::eventually;
 
 /// A thread that does nothing until this is dropped, on the thread of the test that stopped it.
 pub(super) struct Frozen(Pid);
@@ -18,11 +22,23 @@ impl Frozen {
             .find(|thread| fs::read_to_string(thread.join("comm")).is_ok_and(|found| found.trim_end() == name));
         let path = found.unwrap_or_else(|| panic!("the daemon has no thread {name}"));
         let thread = Pid::from_raw(path.file_name().unwrap().to_str().unwrap().parse().unwrap());
-        ptrace::seize(thread, ptrace::Options::empty()).unwrap();
-        ptrace::interrupt(thread).unwrap();
-        waitpid(thread, Some(WaitPidFlag::__WALL)).unwrap();
-        Self(thread)
+        eventually("the thread waits for something to do", || {
+            ptrace::seize(thread, ptrace::Options::empty()).unwrap();
+            ptrace::interrupt(thread).unwrap();
+            waitpid(thread, Some(WaitPidFlag::__WALL)).unwrap();
+            let frozen = Self(thread);
+            is_waiting(&path).then_some(frozen)
+        })
     }
+}
+
+/// Whether the stopped thread was waiting: in the middle of anything else it may hold a lock that all others need, the
+/// log's or the allocator's.
+fn is_waiting(thread: &Path) -> bool {
+    let call = fs::read_to_string(thread.join("syscall")).unwrap();
+    let number = call.split(' ').next().and_then(|number| number.parse().ok());
+    let waits = [SYS_futex, SYS_epoll_wait, SYS_epoll_pwait, SYS_poll, SYS_ppoll, SYS_restart_syscall];
+    number.is_some_and(|number| waits.contains(&number))
 }
 
 impl Drop for Frozen {
