@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::link::Link;
 use super::{Engine, Refusal};
 use crate::daemon::health::Finding;
+use crate::daemon::log::in_full;
 use crate::executor::Executor;
 use crate::scheduler::{self, Gate};
 use crate::store::{self, Error, Store};
@@ -89,7 +90,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
     fn store_finding(&self) -> Finding {
         match &self.trouble {
             None => Finding::healthy("the queue can be written"),
-            Some(trouble) => Finding::unhealthy(sentence(&trouble.error), advice(&trouble.error)),
+            Some(trouble) => Finding::unhealthy(in_full(&trouble.error), advice(&trouble.error)),
         }
     }
 
@@ -185,12 +186,6 @@ impl<S: Store, E: Executor> Engine<S, E> {
         let advice = "see why with 'taskdaemon list --state failed'; 'taskdaemon queue resume' opens it at once";
         Finding::degraded(shut.join("; "), advice)
     }
-}
-
-/// The error with its causes.
-fn sentence(error: &Error) -> String {
-    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn advice(error: &Error) -> &'static str {

@@ -27,8 +27,8 @@ impl Usage {
     /// What it uses now.
     #[must_use]
     pub fn now() -> Self {
+        let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
         let pages = |field: usize| {
-            let statm = fs::read_to_string("/proc/self/statm").ok()?;
             let pages: u64 = statm.split(' ').nth(field)?.parse().ok()?;
             let size = sysconf(SysconfVar::PAGE_SIZE).ok()??;
             Some(pages.saturating_mul(u64::try_from(size).ok()?))

@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 pub use commands::Commands;
 pub use files::library_directories;
 
+use super::log::in_full;
 use super::privileges::{Extent, PrivilegeError, give_up_capabilities};
 use crate::sys::user::{self, Credentials};
 
@@ -56,11 +57,7 @@ impl Report {
     fn note<E: std::error::Error>(&mut self, what: &str, done: Result<(), E>) {
         match done {
             Ok(()) => self.in_force.push(what.to_owned()),
-            Err(error) => {
-                let causes = std::iter::successors(error.source(), |cause| cause.source());
-                let why = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
-                self.missing.push(format!("{what}: {why}"));
-            }
+            Err(error) => self.missing.push(format!("{what}: {}", in_full(&error))),
         }
     }
 }
