@@ -4,6 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use nix::libc::{EADDRINUSE, EBUSY, EINVAL, EIO};
+
 use crate::config::ConfigError;
 use crate::daemon::LockError;
 use crate::daemon::directory::DirectoryError;
@@ -177,8 +179,15 @@ pub enum Error {
     Runner(#[from] crate::runner::Error),
 }
 
-/// The number of the system's error that is behind it, where there is one; errno(3).
-pub(super) fn errno(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
-    let mut causes = std::iter::successors(Some(error), |cause| cause.source());
-    causes.find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error())
+/// The number of the system's error that is behind it, else of the one that comes closest; errno(3). There is always
+/// one: `start-stop-daemon --notify-await` takes nothing else for a failure, and would wait for its time to pass.
+pub(super) fn errno(error: &Error) -> i32 {
+    let first: &(dyn std::error::Error + 'static) = error;
+    let mut causes = std::iter::successors(Some(first), |cause| cause.source());
+    causes.find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error()).unwrap_or(match error {
+        Error::Config(_) | Error::RootTasks { .. } | Error::SameUser(_) | Error::NoStderr => EINVAL,
+        Error::Listen(ListenError::Taken { .. }) | Error::Port(PortError::Taken { .. }) => EADDRINUSE,
+        Error::Lock(LockError::AlreadyRunning { .. } | LockError::HeldByStranger { .. }) => EBUSY,
+        _ => EIO,
+    })
 }

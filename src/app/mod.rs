@@ -96,7 +96,7 @@ pub fn daemon(options: Options) -> Result<Outcome, Error> {
     };
     let outcome = begin(options, &manager, unreachable);
     if let Err(error) = &outcome {
-        manager.failed(&in_full(error), error::errno(error));
+        manager.failed(&in_full(error), Some(error::errno(error)));
     }
     outcome
 }

@@ -69,7 +69,8 @@ fn s1_a_failure_is_told_with_its_reason_and_its_number() {
     assert!(!status.success());
     let words = ear.wait("STATUS=");
     let words = if words.contains("starting") { ear.wait("STATUS=") } else { words };
-    assert!(words.contains("queue.db"), "{words}");
+    // Without a number start-stop-daemon would wait on.
+    assert!(words.contains("queue.db") && words.contains("ERRNO="), "{words}");
     let mut command = told(&daemon);
     command.env("TASKDAEMON_STATE_DIRECTORY", "/dev/null/state");
     command.stdin(Stdio::null()).stderr(Stdio::null()).status().unwrap();
@@ -108,4 +109,18 @@ fn s1_start_stop_daemon_waits_for_the_word() {
     daemon.ok(&["submit", "--wait", "--", "true"]);
     daemon.ok(&["stop"]);
     eventually("it has ended", || (daemon.run(&["status"]).status.code() == Some(3)).then_some(()));
+}
+
+#[test]
+fn s1_start_stop_daemon_is_told_of_a_failure_at_once() {
+    let daemon = Daemon::unstarted("host:\n  slotz: 1\n");
+    let mut command = Command::new("start-stop-daemon");
+    command.args(["--start", "--background", "--no-close", "--notify-await", "--notify-timeout", "3600", "--pidfile"]);
+    command.arg(daemon.path("run/daemon.pid")).arg("--exec");
+    command.args([env!("CARGO_BIN_EXE_taskdaemon"), "--", "start"]);
+    daemon.point(&mut command);
+    let output = command.stdin(Stdio::null()).output().expect("start-stop-daemon runs");
+    assert!(!output.status.success(), "{output:?}");
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(words.contains("slotz") && words.contains("failed to initialize"), "{words}");
 }
