@@ -92,7 +92,7 @@ fn target(settings: &Settings, mode: Mode, background: bool) -> Result<Target, E
     let journal = || Target::Journal { identifier: IDENTIFIER.to_owned(), prefix: PREFIX.to_owned() };
     Ok(match settings.log.target {
         LogTarget::Auto if log::is_started_by_systemd() => journal(),
-        LogTarget::Auto if background => file(),
+        LogTarget::Auto if background || log::is_given_a_directory() => file(),
         LogTarget::Stderr if background => return Err(Error::NoStderr),
         LogTarget::Auto | LogTarget::Stderr => Target::Stderr(match settings.log.format {
             Format::Text => Style::for_people(),

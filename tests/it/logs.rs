@@ -173,3 +173,13 @@ fn s9_logrotate_moves_the_log_and_the_daemon_follows() {
     assert!(fs::read_to_string(daemon.path("log.1")).unwrap().contains("ready"));
     daemon.ok(&["stop"]);
 }
+
+#[test]
+fn s9_a_supervisor_that_names_a_directory_for_logs_finds_them_there() {
+    let mut daemon = Daemon::unstarted("");
+    let mut command = daemon.command(&["start", "--foreground"]);
+    command.env("LOGS_DIRECTORY", daemon.path("logs")).env_remove("TASKDAEMON_LOG_FILE");
+    daemon.spawn_by(command);
+    let log = daemon.path("logs/daemon.log");
+    eventually("it is logged", || fs::read_to_string(&log).ok()?.contains("ready").then_some(()));
+}

@@ -115,6 +115,13 @@ pub fn is_started_by_systemd() -> bool {
     journal::is_there() && is_stream_to_journal()
 }
 
+/// Whether a service manager has given this process a directory for its logs: LOGS_DIRECTORY of systemd.exec(5), which
+/// others set too.
+#[must_use]
+pub fn is_given_a_directory() -> bool {
+    std::env::var_os("LOGS_DIRECTORY").is_some_and(|path| !path.is_empty())
+}
+
 impl Style {
     /// The style for people on this process's standard error: [`Style::Journal`] where systemd
     /// reads it.
