@@ -10,7 +10,7 @@ use nix::unistd::{User, geteuid};
 use super::Error;
 use crate::daemon::keeper;
 use crate::daemon::privileges::{self, Account, Extent};
-use crate::daemon::service::Inherited;
+use crate::daemon::service::{Inherited, Manager};
 use crate::daemon::upgrade::inherited;
 use crate::runner::{Table, serve};
 use crate::sys::{fd, memory, process, signal, socket, user};
@@ -105,6 +105,8 @@ pub fn runner(options: &RunnerOptions) -> Result<(), Error> {
         table.commands.enter();
     }
     memory::forget_code().map_err(Error::Memory)?;
+    // The daemon connects whether or not somebody heard this, and gives up what does not answer.
+    Manager::of_environment().unwrap_or_else(|_| Manager::none()).ready();
     Ok(serve(table)?)
 }
 

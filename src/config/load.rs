@@ -14,7 +14,7 @@ use super::places::{Environment, Mode};
 use super::resolve::{HostDefaults, resolve};
 use super::settings::Settings;
 use super::source::{Key, Source, Sourced};
-use super::words::{Format, Level, Slots};
+use super::words::{Format, Level, RunnerStart, Slots};
 use super::yaml::{MAX_BYTES, Value};
 
 /// What the command line says; it has the last word.
@@ -43,9 +43,9 @@ pub struct Flags {
 /// `--config` or `$TASKDAEMON_CONFIG` is read instead of those in the directory.
 ///
 /// The environment is `$TASKDAEMON_STATE_DIRECTORY`, `$TASKDAEMON_RUNTIME_DIRECTORY`,
-/// `$TASKDAEMON_SOCKET`, `$TASKDAEMON_LOG_LEVEL` and `$TASKDAEMON_LOG_FILE`. The service manager's
-/// `$STATE_DIRECTORY`, `$RUNTIME_DIRECTORY` and `$LOGS_DIRECTORY` only stand in for the built-in default: what is
-/// configured goes before them.
+/// `$TASKDAEMON_SOCKET`, `$TASKDAEMON_LOG_LEVEL`, `$TASKDAEMON_LOG_FILE` and `$TASKDAEMON_RUNNER_START`. The service
+/// manager's `$STATE_DIRECTORY`, `$RUNTIME_DIRECTORY` and `$LOGS_DIRECTORY` only stand in for the built-in default:
+/// what is configured goes before them.
 ///
 /// # Errors
 /// [`ConfigError`] with every fault of every file, variable and flag.
@@ -176,6 +176,12 @@ fn from_environment(environment: &Environment, faults: &mut Vec<Fault>) -> Fragm
         let level = Level::read(&Value::Text(level.to_string_lossy().into_owned()));
         let source = Source::Environment("TASKDAEMON_LOG_LEVEL");
         said.log.level = checked(level, source, &["log", "level"], faults);
+    }
+    // A unit that brings a runner of its own along says so here: what an administrator configures stays theirs.
+    if let Some(start) = environment.variable("TASKDAEMON_RUNNER_START") {
+        let start = RunnerStart::read(&Value::Text(start.to_string_lossy().into_owned()));
+        let source = Source::Environment("TASKDAEMON_RUNNER_START");
+        said.runner.start = checked(start, source, &["runner", "start"], faults);
     }
     said
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::{any, proptest};
 
-use super::{Environment, Flags, Level, Mode, RootTasks, Settings, Source, load};
+use super::{Environment, Flags, Level, Mode, RootTasks, RunnerStart, Settings, Source, load};
 use crate::task::{OnInterrupt, QueueName};
 
 /// A user's home of its own, with nothing in it.
@@ -90,6 +90,7 @@ fn later_files_then_the_environment_then_flags_win_and_each_source_is_remembered
     home.file("config.d/.40-d.yml", "host:\n  slots: 8\n");
     home.set("TASKDAEMON_SOCKET", "/elsewhere/s.sock");
     home.set("TASKDAEMON_LOG_LEVEL", "debug");
+    home.set("TASKDAEMON_RUNNER_START", "service");
     home.flags.log_level = Some(Level::Trace);
 
     let settings = home.load();
@@ -102,6 +103,8 @@ fn later_files_then_the_environment_then_flags_win_and_each_source_is_remembered
     assert_eq!(settings.log.level, Level::Trace);
     assert_eq!(source_of(&settings, "log.level"), Source::Flag("--log-level"));
     assert_eq!(source_of(&settings, "paths.socket"), Source::Environment("TASKDAEMON_SOCKET"));
+    assert_eq!(settings.runner.start, RunnerStart::Service);
+    assert_eq!(source_of(&settings, "runner.start"), Source::Environment("TASKDAEMON_RUNNER_START"));
     assert_eq!(source_of(&settings, "host.slots").to_string(), format!("{}:2:10", late.display()));
     assert_eq!(source_of(&settings, "intake.min_free").to_string(), format!("{}:5:13", main.display()));
 }
