@@ -174,6 +174,9 @@ pub enum Error {
     /// Not everything ended in time.
     #[error("stopped before everything had ended; what still ran is taken up at the next start")]
     Unfinished,
+    /// What a daemon before this one has left does not end.
+    #[error("end the runner of a daemon that is gone, with its tasks")]
+    LeftBehind(#[source] io::Error),
     /// The runner.
     #[error(transparent)]
     Runner(#[from] crate::runner::Error),

@@ -6,15 +6,16 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::entrance::Passed;
 use super::handover::Estate;
-use super::runner::{RUNNER, RunnerOptions};
+use super::runner::{KEEPER, RUNNER, RunnerOptions};
 use super::{Error, Hold};
 use crate::config::{Environment, Gains, Mode, RootTasks, RunnerStart, Settings};
 use crate::daemon::directory::{self, Access};
 use crate::daemon::privileges::{self, Account, Acting, Extent};
-use crate::daemon::{LockError, publish_pid_file, socket};
+use crate::daemon::{LockError, keeper, publish_pid_file, socket};
 use crate::executor::{Dialer, Launcher, listen_for_runner};
 use crate::sys::user;
 
@@ -123,11 +124,11 @@ impl Roles {
         let mut hold = Hold::acquire(settings, group, passed, self.runner_uid())?;
         let listener = match settings.runner.start {
             RunnerStart::Service => None,
-            RunnerStart::Daemon => listen_for_runner(&runner_socket(settings))?,
+            RunnerStart::Daemon => listen_for_runner(&runner_socket(&settings.paths.runtime_directory))?,
         };
         acting.map_or(Ok(()), Acting::end)?;
         if let Some(listener) = listener {
-            hold.traces.note(runner_socket(settings));
+            hold.traces.note(runner_socket(&settings.paths.runtime_directory));
             let launcher = Launcher {
                 program: program.to_owned(),
                 arguments: self.runner_arguments(settings.security.task_privileges),
@@ -184,18 +185,28 @@ impl Roles {
 pub(super) fn dialer(settings: &Settings, uid: u32, runner: u32) -> Dialer {
     // Until the runner has taken the socket over, its other end is whoever opened it: this user, or a service manager
     // as root.
-    Dialer { socket: runner_socket(settings), users: vec![runner, uid, 0] }
+    Dialer { socket: runner_socket(&settings.paths.runtime_directory), users: vec![runner, uid, 0] }
 }
 
 /// Has the runner that the daemon started not be started again once it ends.
 pub(super) fn end_runner(settings: &Settings) {
     match settings.runner.start {
-        RunnerStart::Daemon => socket::remove(&runner_socket(settings)),
+        RunnerStart::Daemon => socket::remove(&runner_socket(&settings.paths.runtime_directory)),
         RunnerStart::Service => {}
     }
 }
 
+/// Ends the runner, with its tasks, that a daemon without an end in good order left with its keeper: their stop signal,
+/// their grace, and the next daemon finds them interrupted. Which process it was; `None` where there is none, or a
+/// service manager's.
+///
+/// # Errors
+/// [`Error::LeftBehind`] where they have not ended after `patience`.
+pub fn end_runner_left_behind(runtime_directory: &Path, patience: Duration) -> Result<Option<i32>, Error> {
+    keeper::end(&runner_socket(runtime_directory), KEEPER, patience).map_err(Error::LeftBehind)
+}
+
 /// Where the runner listens.
-fn runner_socket(settings: &Settings) -> PathBuf {
-    settings.paths.runtime_directory.join("runner.sock")
+fn runner_socket(runtime_directory: &Path) -> PathBuf {
+    runtime_directory.join("runner.sock")
 }

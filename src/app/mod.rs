@@ -50,6 +50,7 @@ use organs::{Given, Organs};
 use reload::Reloader;
 
 pub use error::Error;
+pub use guard::end_runner_left_behind;
 pub use runner::{RUNNER, RunnerOptions, runner};
 pub use start::Background;
 

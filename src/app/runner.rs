@@ -1,6 +1,6 @@
 //! The runner's process: who it becomes, and who keeps it running.
 
-use std::ffi::OsString;
+use std::ffi::{CStr, OsString};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::process::{Command, Stdio};
 
@@ -17,6 +17,8 @@ use crate::sys::{fd, memory, process, signal, socket, user};
 
 /// The argument that makes this program the runner.
 pub const RUNNER: &str = "runner";
+/// What its keeper is called.
+pub(super) const KEEPER: &CStr = c"taskdaemon-keep";
 
 /// How the runner is to run, as its command line says it. By hand: to have it read as the other verbs' is would
 /// take more memory than all the rest.
@@ -156,7 +158,7 @@ fn descend(options: &RunnerOptions) -> Result<(), Error> {
 fn keep(options: &RunnerOptions, listener: &OwnedFd, address: &UnixAddr) -> Result<(), Error> {
     let blocked = signal::block_all().map_err(Error::Signals)?;
     fd::close_all_on_exec().map_err(Error::Descriptors)?;
-    process::set_name(c"taskdaemon-keep").map_err(prepare("name it"))?;
+    process::set_name(KEEPER).map_err(prepare("name it"))?;
     let program = std::env::current_exe().map_err(prepare("find the program"))?;
     let options = RunnerOptions { keep: false, ..options.clone() };
     memory::forget_code().map_err(Error::Memory)?;

@@ -94,17 +94,23 @@ pub(super) fn status(session: &mut Session<'_>, options: &Status) -> anyhow::Res
 /// Stops the daemon.
 pub(super) fn stop(session: &mut Session<'_>, options: &Stop) -> anyhow::Result<ExitCode> {
     let place = session.place();
-    let (stopped, said) = match place.settings() {
-        Ok(settings) => ended(&settings.paths.runtime_directory, settings.host.shutdown_timeout, options)?,
+    let (directory, shutdown) = match place.settings() {
+        Ok(settings) => (settings.paths.runtime_directory, settings.host.shutdown_timeout),
         // Which is no reason to leave one running that can be found.
         Err(error) => match place.certain_runtime_directory().filter(|path| daemon::inspect(path).record().is_some()) {
             Some(path) => {
                 session.output.note(failure::message(&error));
-                ended(&path, SHUTDOWN_TIMEOUT, options)?
+                (path, SHUTDOWN_TIMEOUT)
             }
             None => return Err(error.into()),
         },
     };
+    let (mut stopped, mut said) = ended(&directory, shutdown, options)?;
+    // A daemon that died, or was killed just now, could not tell it to leave.
+    if let Some(runner) = app::end_runner_left_behind(&directory, shutdown)? {
+        stopped["runner"] = runner.into();
+        said.push_str(&format!("; its runner, process {runner}, has ended with its tasks"));
+    }
     if session.output.is_json() {
         session.output.document(&stopped)?;
     } else {

@@ -1,6 +1,7 @@
 //! How the daemon is: what it says itself, else what its files tell.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -13,6 +14,9 @@ use crate::daemon::program::{OnDisk, Program};
 use crate::daemon::{self, Status};
 use crate::task::Bytes;
 use crate::wire::api::{ProgramDocument, RunnerDocument, SandboxDocument, StatusDocument};
+
+/// After how long without an answer the daemon's files are to tell: whoever asks how it is waits for that.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What was found.
 pub(super) enum Report {
@@ -45,15 +49,22 @@ struct Silence {
 impl Report {
     /// Asks the daemon, and looks at its files where it does not answer.
     pub(super) fn look(session: &Session<'_>) -> anyhow::Result<Self> {
-        let socket = session.place().socket()?;
-        match Client::connect(&socket).and_then(|mut client| client.status()) {
-            Ok(document) => Ok(Self::Answers(Box::new(document))),
-            // Whatever kept it from answering, the lock knows whether it is there.
-            Err(_) => {
-                let directory = session.place().settings()?.paths.runtime_directory;
-                Ok(Self::Silent(daemon::inspect(&directory)))
-            }
+        let place = session.place();
+        let asked = place.socket().ok().map(|socket| {
+            let mut client = Client::connect(&socket)?;
+            client.set_timeout(Some(PATIENCE));
+            client.status()
+        });
+        if let Some(Ok(document)) = asked {
+            return Ok(Self::Answers(Box::new(document)));
         }
+        // Whatever kept it from answering, the lock knows whether it is there.
+        let directory = match place.settings() {
+            Ok(settings) => settings.paths.runtime_directory,
+            // Which says nothing of a daemon that is stopped, or still has the one before in force.
+            Err(error) => place.certain_runtime_directory().ok_or(error)?,
+        };
+        Ok(Self::Silent(daemon::inspect(&directory)))
     }
 
     /// Whether it answers.

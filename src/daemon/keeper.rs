@@ -4,6 +4,7 @@
 //! service itself cannot start any more, having given up the privileges for that. It listens to nobody but signals and
 //! to the removal of a file.
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::path::Path;
@@ -16,8 +17,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::wait::readable;
-use crate::sys::pidfd;
+use crate::sys::holder::Holder;
 use crate::sys::signal::{Blocked, Signals};
+use crate::sys::{pidfd, procfs, socket};
 
 /// The pause before the first new start, and the longest one; each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -49,6 +51,25 @@ pub fn keep(blocked: &Blocked, wanted: &Path, mut start: impl FnMut() -> io::Res
         pause = if began.elapsed() >= STEADY { FIRST_PAUSE } else { (pause * 2).min(LAST_PAUSE) };
     }
     Ok(())
+}
+
+/// Ends the keeper called `name`, with what it keeps, that listens at the socket `wanted` for a daemon that is gone, and
+/// waits for it. Which process it was; `None` where nobody listens, or somebody else started who does.
+///
+/// # Errors
+/// TimedOut where it has not ended after `patience`; it goes on ending. See unix(7) and unlink(2).
+pub fn end(wanted: &Path, name: &CStr, patience: Duration) -> io::Result<Option<i32>> {
+    let Ok(connection) = socket::connect(wanted) else { return Ok(None) };
+    let kept = socket::peer(&connection)?.pid;
+    drop(connection);
+    let Ok(kept) = procfs::process(kept) else { return Ok(None) };
+    let held = pidfd::open(kept.parent);
+    // Compared once it is held, and so no stranger's number.
+    if Holder::of(kept.parent).name != name.to_string_lossy() {
+        return Ok(None);
+    }
+    std::fs::remove_file(wanted)?;
+    if readable(held?, Instant::now() + patience)? { Ok(Some(kept.pid)) } else { Err(io::ErrorKind::TimedOut.into()) }
 }
 
 /// Waits for the end of it; whether this process was told to end meanwhile.

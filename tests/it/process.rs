@@ -48,6 +48,40 @@ fn d5_stop_ends_the_daemon_and_its_runner_and_what_ran_runs_again() {
 }
 
 #[test]
+fn d5_stop_ends_what_a_daemon_that_died_has_left_running_too() {
+    let mut daemon = Daemon::new();
+    let id = daemon.submit(&["--grace", "1s", "--", "sleep", "1000"]);
+    daemon.wait_state(&id, "running");
+    let runner = daemon.runner_pid();
+    daemon.kill();
+    let said: serde_json::Value = serde_json::from_str(&daemon.ok(&["stop", "--json"])).unwrap();
+    assert_eq!((&said["result"], &said["runner"]), (&"stale-cleaned".into(), &runner.into()));
+    assert!(!fs::exists(format!("/proc/{runner}")).unwrap(), "it is gone by then");
+    assert_eq!(daemon.run(&["status"]).status.code(), Some(3));
+    daemon.start();
+    eventually("what ran was interrupted, and runs again", || {
+        let task = daemon.task(&id);
+        (task["history"][0]["outcome"]["how"] == "interrupted" && task["state"] == "running").then_some(())
+    });
+    daemon.ok(&["cancel", &id]);
+}
+
+#[test]
+fn d4_a_fault_in_the_configuration_keeps_nobody_from_telling_how_the_daemon_is() {
+    let mut daemon = Daemon::unstarted("host:\n  slots: many\n");
+    let mut status = daemon.command(&["status"]);
+    // The usual files, which are in the usual place.
+    status.env_remove("TASKDAEMON_CONFIG").env("XDG_CONFIG_HOME", daemon.path("etc")).arg("--user");
+    fs::create_dir_all(daemon.path("etc/taskdaemon")).unwrap();
+    fs::copy(daemon.path("config.yml"), daemon.path("etc/taskdaemon/config.yml")).unwrap();
+    assert_eq!(status.output().unwrap().status.code(), Some(3));
+    daemon.configure("");
+    daemon.start();
+    daemon.kill();
+    assert_eq!(status.output().unwrap().status.code(), Some(1));
+}
+
+#[test]
 fn d6_int_and_term_end_the_daemon_with_success() {
     for signal in [2, 15] {
         let mut daemon = Daemon::new();

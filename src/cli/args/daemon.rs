@@ -46,7 +46,8 @@ Examples:
 
 Nothing new starts, running tasks may go on until the configured grace is over, then they are ended and \
 count as interrupted. Queued tasks stay. If the daemon itself is still there after --grace it is killed; \
-it says which of these happened. That none runs is a success.";
+it says which of these happened. That none runs is a success. What a daemon that died has left running is \
+ended too; `taskdaemon start` takes it over.";
 
 pub(super) const RESTART_EXAMPLES: &str = "\
 Examples:
