@@ -1,0 +1,11 @@
+//! Stories of an administrator's day, on whole hosts that boot for them: packages, service files, init scripts.
+//!
+//! `cargo test --test hosts` tells all of them, `… reboot` those with that word in their name, `… systemd_252` those on
+//! that host. They need root; elsewhere each says that it was left out.
+#![allow(clippy::unwrap_used, reason = "a test that finds nothing to unwrap has failed")]
+#![allow(dead_code, reason = "not every story needs everything")]
+
+mod host;
+mod life;
+mod package;
+mod stories;
