@@ -46,6 +46,7 @@ impl Runner {
             input: input.as_ref().unwrap_or(&self.null).as_fd(),
             output: writer.as_fd(),
             domain: self.table.commands.ruleset(),
+            door: None,
         };
         let started = self.starter.start(&program).map_err(|error| {
             let name = spawn.arguments.first().unwrap_or(&spawn.directory);

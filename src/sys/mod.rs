@@ -2,7 +2,7 @@
 //!
 //! [`process`] starts each [`program`] and collects its end, [`detach`] leaves whoever started this one,
 //! [`procfs`] looks at others, [`pidfd`] holds on to them, [`signal`] takes and sends signals, [`fd`],
-//! [`pump`] and [`memfd`] move bytes, [`inherit`] leaves descriptors to the next program, [`socket`] passes messages with
+//! [`pump`] and [`memfd`] move bytes, [`cgroup`] limits and counts what runs together, [`inherit`] leaves descriptors to the next program, [`socket`] passes messages with
 //! descriptors, [`peer`] tells who is at their other end, [`events`] waits for many descriptors at once, [`fs`]
 //! opens private files, [`clock`] reads the time, [`holder`] and [`tcp`] tell who has what is taken, [`usage`] what this
 //! process uses, [`user`] changes who it is.
@@ -10,6 +10,7 @@
 //! All `unsafe` of the crate stands here. It must not know tasks, queues, messages or settings.
 #![allow(unsafe_code, reason = "the one module that may; each block tells why it is sound")]
 
+pub mod cgroup;
 pub mod clock;
 pub mod detach;
 pub mod events;

@@ -80,6 +80,8 @@ pub enum Step {
     Strings,
     /// Making the process.
     Fork,
+    /// Entering its control group.
+    Enter,
     /// Making its process group.
     Group,
     /// Setting a limit.
@@ -209,6 +211,11 @@ fn prepare(plan: &Plan<'_>) -> Result<(), Step> {
     let program = plan.program;
     // SAFETY: system calls on numbers and on strings that the parent keeps; errno is the parent's, who waits.
     unsafe {
+        if let Some(door) = program.door
+            && libc::write(door.as_raw_fd(), c"0".as_ptr().cast(), 1) != 1
+        {
+            return Err(Step::Enter);
+        }
         ok(libc::setpgid(0, 0), Step::Group)?;
         for limit in program.limits {
             ok(libc::setrlimit(limit.resource, &raw const limit.values), Step::Limit)?;

@@ -33,6 +33,8 @@ pub struct Program<'a> {
     /// A ruleset of landlock(7): each program that is started with it is in a domain of its own. It needs a process
     /// without new privileges.
     pub domain: Option<BorrowedFd<'a>>,
+    /// Where it enters a control group: [`Group::door`](super::cgroup::Group::door).
+    pub door: Option<BorrowedFd<'a>>,
 }
 
 /// A program's strings as execve(2) takes them.

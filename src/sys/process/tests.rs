@@ -32,6 +32,7 @@ impl Case {
             input: input.as_fd(),
             output: writer.as_fd(),
             domain: None,
+            door: None,
         };
         let started = Starter::new(signal::block_all().unwrap()).unwrap().start(&program);
         drop(writer);
@@ -71,6 +72,7 @@ fn the_start_time_is_that_of_proc() {
         input: reader.as_fd(),
         output: reader.as_fd(),
         domain: None,
+        door: None,
     };
     let mut starter = Starter::new(signal::block_all().unwrap()).unwrap();
     let all: Vec<Started> = (0..40).map(|_| starter.start(&program).unwrap()).collect();

@@ -24,7 +24,7 @@ impl End {
 impl From<StartError> for Fault {
     fn from(error: StartError) -> Self {
         match (error.step, error.errno) {
-            (Step::Fork | Step::Group | Step::Descriptors | Step::Domain, _)
+            (Step::Fork | Step::Enter | Step::Group | Step::Descriptors | Step::Domain, _)
             | (Step::Execute, libc::ENOMEM | libc::EAGAIN | libc::EMFILE | libc::ENFILE) => Self::NoResources,
             (Step::Strings, _) | (Step::Execute, libc::E2BIG) => Self::BadArguments,
             (Step::Limit, _) => Self::LimitRefused,
