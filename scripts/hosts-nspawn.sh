@@ -124,8 +124,8 @@ keep_nspawn() {
     [ -n "$1" ] || { cat <&3 >/dev/null && kill -TERM 1; } >/dev/null &
     while [ "$status" -eq 133 ]; do
         status=0
-        systemd-nspawn --quiet --directory="$up/root" --machine="$(<"$up/host")" --register=no --keep-unit \
-            --private-network --boot --console=pipe --link-journal=no "${@:3}" </dev/null 3<&- >>"$up/console" 2>&1 &
+        TERM=dumb systemd-nspawn --quiet --directory="$up/root" --machine="$(<"$up/host")" --register=no --keep-unit \
+            --private-network --boot --console=read-only --link-journal=no "${@:3}" </dev/null 3<&- >>"$up/console" 2>&1 &
         nspawn=$!
         tell_when_up "$nspawn" &
         wait "$nspawn" || status=$?
@@ -180,7 +180,7 @@ run_nspawn() {
 # Prints what a host had to say, up or down. Usage: log_nspawn UP
 log_nspawn() {
     say "── console"
-    tail -n 100 "$1/console"
+    tail -n 100 "$1/console" | tr -d '\r'
     if [ -d "$1/upper/var/log/journal" ]; then
         say "── journal"
         journalctl --directory="$1/upper/var/log/journal" --no-pager --no-hostname --lines=300 --output=short-precise
