@@ -197,7 +197,7 @@ pub(super) fn end_runner(settings: &Settings) {
 }
 
 /// Ends the runner, with its tasks, that a daemon without an end in good order left with its keeper: their stop signal,
-/// their grace, and the next daemon finds them interrupted. Which process it was; `None` where there is none, or a
+/// their grace, and the next daemon finds them interrupted. Which process kept it; `None` where there is none, or a
 /// service manager's.
 ///
 /// # Errors

@@ -107,9 +107,9 @@ pub(super) fn stop(session: &mut Session<'_>, options: &Stop) -> anyhow::Result<
     };
     let (mut stopped, mut said) = ended(&directory, shutdown, options)?;
     // A daemon that died, or was killed just now, could not tell it to leave.
-    if let Some(runner) = app::end_runner_left_behind(&directory, shutdown)? {
-        stopped["runner"] = runner.into();
-        said.push_str(&format!("; its runner, process {runner}, has ended with its tasks"));
+    if app::end_runner_left_behind(&directory, shutdown)?.is_some() {
+        stopped["runner"] = "ended".into();
+        said.push_str("; the runner that it left has ended with its tasks");
     }
     if session.output.is_json() {
         session.output.document(&stopped)?;

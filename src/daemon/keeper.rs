@@ -18,8 +18,8 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::wait::readable;
 use crate::sys::holder::Holder;
+use crate::sys::pidfd;
 use crate::sys::signal::{Blocked, Signals};
-use crate::sys::{pidfd, procfs, socket};
 
 /// The pause before the first new start, and the longest one; each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -53,23 +53,25 @@ pub fn keep(blocked: &Blocked, wanted: &Path, mut start: impl FnMut() -> io::Res
     Ok(())
 }
 
-/// Ends the keeper called `name`, with what it keeps, that listens at the socket `wanted` for a daemon that is gone, and
-/// waits for it. Which process it was; `None` where nobody listens, or somebody else started who does.
+/// Ends the keeper called `name`, with what it keeps listening at the socket `wanted` for a daemon that is gone, and
+/// waits for it. Which process it was; `None` where none keeps it.
 ///
 /// # Errors
 /// TimedOut where it has not ended after `patience`; it goes on ending. See unix(7) and unlink(2).
 pub fn end(wanted: &Path, name: &CStr, patience: Duration) -> io::Result<Option<i32>> {
-    let Ok(connection) = socket::connect(wanted) else { return Ok(None) };
-    let kept = socket::peer(&connection)?.pid;
-    drop(connection);
-    let Ok(kept) = procfs::process(kept) else { return Ok(None) };
-    let held = pidfd::open(kept.parent);
+    let holders = Holder::all_of_listener(wanted)?;
+    let Some(keeper) = holders.iter().find(|holder| holder.name == name.to_string_lossy()) else { return Ok(None) };
+    let held = pidfd::open(keeper.pid)?;
     // Compared once it is held, and so no stranger's number.
-    if Holder::of(kept.parent).name != name.to_string_lossy() {
+    if Holder::of(keeper.pid) != *keeper {
         return Ok(None);
     }
-    std::fs::remove_file(wanted)?;
-    if readable(held?, Instant::now() + patience)? { Ok(Some(kept.pid)) } else { Err(io::ErrorKind::TimedOut.into()) }
+    match std::fs::remove_file(wanted) {
+        // It was told to end already.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        removed => removed?,
+    }
+    if readable(held, Instant::now() + patience)? { Ok(Some(keeper.pid)) } else { Err(io::ErrorKind::TimedOut.into()) }
 }
 
 /// Waits for the end of it; whether this process was told to end meanwhile.

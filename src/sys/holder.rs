@@ -4,8 +4,14 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use nix::sys::stat::{major, minor};
+
+use super::procfs;
+
+/// The flag of a socket that listens, `__SO_ACCEPTCON`, in `/proc/net/unix`.
+const LISTENS: &str = "00010000";
 
 /// A process, and what it calls itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +47,37 @@ impl Holder {
         });
         Ok(holder.filter(|pid| *pid > 0).map(Self::of))
     }
+
+    /// The processes that have the socket open that listens at `path`, as it was bound: proc_pid_net(5). Nobody is
+    /// connected to, which could start somebody.
+    ///
+    /// # Errors
+    /// Where /proc is not mounted.
+    pub fn all_of_listener(path: &Path) -> io::Result<Vec<Self>> {
+        let table = String::from_utf8_lossy(&fs::read("/proc/net/unix")?).into_owned();
+        let inodes: Vec<&str> = table.lines().filter_map(|line| listener(line, &path.to_string_lossy())).collect();
+        Ok(Self::all_of_sockets(&inodes).collect())
+    }
+
+    /// The processes that have one of these sockets open; root alone sees those of others.
+    pub(super) fn all_of_sockets(inodes: &[&str]) -> impl Iterator<Item = Self> {
+        let inodes: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
+        let all = if inodes.is_empty() { Vec::new() } else { procfs::all().unwrap_or_default() };
+        let holds = move |pid: i32| {
+            let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+            let mut targets = descriptors.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
+            targets.any(|target| inodes.iter().any(|inode| target.as_os_str() == inode.as_str()))
+        };
+        all.into_iter().filter(move |process| holds(process.pid)).map(|process| Self::of(process.pid))
+    }
+}
+
+/// The inode of the socket in this line of `/proc/net/unix`, where it listens at `wanted`.
+fn listener<'a>(line: &'a str, wanted: &str) -> Option<&'a str> {
+    let mut fields = line.split_ascii_whitespace();
+    let (flags, inode) = (fields.nth(3)?, fields.nth(2)?);
+    let path = line.split_once(inode)?.1.strip_prefix(' ')?;
+    (flags == LISTENS && path == wanted).then_some(inode)
 }
 
 impl fmt::Display for Holder {
@@ -62,5 +99,21 @@ mod tests {
         let Some(holder) = Holder::of_lock(&file).unwrap() else { return };
         assert_eq!(u32::try_from(holder.pid).unwrap(), std::process::id());
         assert_eq!(holder.to_string(), format!("process {} ({})", holder.pid, holder.name));
+    }
+
+    #[test]
+    fn whoever_listens_is_found_without_a_connection() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a socket");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let _client = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        let found = Holder::all_of_listener(&path).unwrap();
+        assert_eq!(
+            found.iter().map(|holder| holder.pid).collect::<Vec<_>>(),
+            [i32::try_from(std::process::id()).unwrap()]
+        );
+        assert_eq!(Holder::all_of_listener(directory.path()).unwrap(), []);
+        drop(listener);
+        assert_eq!(Holder::all_of_listener(&path).unwrap(), []);
     }
 }

@@ -4,7 +4,6 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::holder::Holder;
-use super::procfs;
 
 /// The state of a listening socket in `/proc/net/tcp`.
 const LISTEN: &str = "0A";
@@ -15,15 +14,8 @@ const LISTEN: &str = "0A";
 pub fn holder(address: SocketAddr) -> Option<Holder> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
     let lines = tables.iter().flat_map(|table| table.lines());
-    let inodes = lines.filter_map(|line| listener(line, address)).map(|inode| format!("socket:[{inode}]"));
-    let inodes: Vec<String> = inodes.collect();
-    let holds = |pid: i32| {
-        let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-        let mut targets = descriptors.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
-        targets.any(|target| inodes.iter().any(|inode| target.as_os_str() == inode.as_str()))
-    };
-    let found = procfs::all().ok()?.into_iter().find(|process| !inodes.is_empty() && holds(process.pid))?;
-    Some(Holder::of(found.pid))
+    let inodes: Vec<&str> = lines.filter_map(|line| listener(line, address)).collect();
+    Holder::all_of_sockets(&inodes).next()
 }
 
 /// The inode of the socket in this line, where it listens on `wanted` or on all addresses at that port.
