@@ -21,6 +21,7 @@ mod reload;
 mod runner;
 mod sandbox;
 mod sections;
+pub mod service;
 mod start;
 mod upgrade;
 mod vitals;

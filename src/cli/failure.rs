@@ -10,6 +10,7 @@ use super::exit::Code;
 use super::output;
 use super::parse::ParseError;
 use crate::app;
+use crate::app::service::ServiceError;
 use crate::client::ClientError;
 use crate::config::ConfigError;
 use crate::daemon::directory::DirectoryError;
@@ -136,7 +137,8 @@ pub(super) fn code(error: &(dyn Error + 'static)) -> Code {
         let app = || cause.downcast_ref().map(of_app);
         let stop = || cause.downcast_ref().map(of_stop);
         let io = || cause.downcast_ref().map(of_io);
-        client().or_else(own).or_else(app).or_else(stop).or_else(config).or_else(io)
+        let service = || cause.downcast_ref().map(of_service);
+        client().or_else(own).or_else(app).or_else(stop).or_else(config).or_else(service).or_else(io)
     });
     known.unwrap_or(Code::Failure)
 }
@@ -185,6 +187,14 @@ fn of_app(error: &app::Error) -> Code {
             Reason::Died { .. } | Reason::Interrupted { .. } => Code::Failure,
         },
         // The others differ in nothing that a service manager or a script could act on.
+        _ => Code::Failure,
+    }
+}
+
+fn of_service(error: &ServiceError) -> Code {
+    match error {
+        ServiceError::NotRoot { .. } | ServiceError::RootsOwn => Code::Forbidden,
+        ServiceError::Unknown | ServiceError::TextOnly => Code::Usage,
         _ => Code::Failure,
     }
 }

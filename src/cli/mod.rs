@@ -31,6 +31,7 @@ mod quote;
 mod request;
 mod restart;
 mod schedule;
+mod service;
 mod session;
 mod show;
 mod status;
@@ -104,6 +105,7 @@ fn dispatch(session: &mut Session<'_>, verb: &Verb) -> anyhow::Result<ExitCode> 
         Verb::Reload => daemon::reload(session),
         Verb::Upgrade(options) => upgrade::run(session, options),
         Verb::Config(options) => config::run(session, options),
+        Verb::Service(options) => service::run(session, options),
         Verb::Completions(options) => generate::completions(session, options),
         Verb::Man(options) => generate::man(session, options),
     }

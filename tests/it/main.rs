@@ -22,6 +22,7 @@ mod recover;
 mod reload;
 mod sandbox;
 mod service;
+mod service_files;
 mod soak;
 mod source;
 mod strangers;

@@ -12,6 +12,7 @@ mod output;
 mod queue;
 mod schedule;
 mod select;
+mod service;
 mod submit;
 mod task;
 mod wait;
@@ -29,6 +30,7 @@ pub(super) use output::Logs;
 pub(super) use queue::{BreakerOptions, Queue, QueueSet, QueueVerb};
 pub(super) use schedule::{Schedule, ScheduleAdd, ScheduleVerb};
 pub(super) use select::{Narrow, Select};
+pub(super) use service::{Kind, Service, ServiceVerb};
 pub(super) use submit::{Starts, Submit, Variable};
 pub(super) use task::{Policy, Room, Surroundings};
 pub(super) use wait::{Act, Prioritise, Prune, SendSignal, Show, Wait};
@@ -172,6 +174,9 @@ pub(super) enum Verb {
     /// Check or show the configuration
     #[command(after_help = daemon::CONFIG_EXAMPLES)]
     Config(Config),
+    /// Install the daemon as a service where no package did, or remove it again
+    #[command(after_help = service::EXAMPLES)]
+    Service(Service),
     /// Print a completion script for a shell
     #[command(after_help = generate::COMPLETIONS_EXAMPLES)]
     Completions(Completions),
