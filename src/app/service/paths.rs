@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn what_others_can_change_is_refused_with_the_place_where_they_can() {
         trusted(Path::new(&fs::canonicalize("/bin/sh").unwrap()), Uid::effective(), Mode::System).unwrap();
-        let told = reason(trusted(Path::new("/etc/hostname"), Uid::effective(), Mode::System));
+        let told = reason(trusted(Path::new("/etc/passwd"), Uid::effective(), Mode::System));
         assert!(told.contains("not a program"), "{told}");
     }
 }
