@@ -9,3 +9,5 @@ mod host;
 mod life;
 mod package;
 mod stories;
+mod upgrade;
+mod version;
