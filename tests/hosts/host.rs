@@ -15,6 +15,9 @@ use crate::package;
 /// The longest that a boot, a command or a condition may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
+/// The characters that are shown of what a command said.
+const MOST_SHOWN: usize = 4000;
+
 /// The hosts that there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -146,7 +149,8 @@ impl Host {
     pub(crate) fn attempt(&self, line: &str) -> Output {
         println!("# {line}");
         let output = self.command(line).output().expect("it runs");
-        print!("{}", told(&output));
+        let told = told(&output);
+        print!("{}", told.char_indices().nth(MOST_SHOWN).map_or(told.as_str(), |(end, _)| &told[..end]));
         output
     }
 
