@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use tracing::{info, warn};
 
 use super::Error;
-use crate::config::{self, Environment, Settings};
+use crate::config::{self, Environment, Mode, Settings};
+use crate::daemon::directory::{self, Access};
 use crate::daemon::sandbox::{Commands, Report, Sandbox, library_directories};
 
 /// What is read beside the configuration: users and groups, time zones, processes, the host's limits.
@@ -50,6 +51,11 @@ pub(super) fn enter(
 fn of(settings: &Settings, environment: &Environment, program: &Path) -> Sandbox {
     let above = |path: &Path| path.parent().map(Path::to_owned);
     let paths = &settings.paths;
+    if environment.mode == Mode::User && settings.files().next().is_none() {
+        // What is not there cannot be let in: without it, the first file of a user's would wait for a restart. A home
+        // that cannot be written to has none.
+        drop(directory::prepare(&environment.config_directory(), Access::Private));
+    }
     let configuration = settings.files().filter_map(above).chain([environment.config_directory()]);
     let fixed = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
     // A new program is put beside the one that runs, and is loaded by the same loader.
