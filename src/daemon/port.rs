@@ -3,6 +3,8 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
+use libc::{EADDRINUSE, EAFNOSUPPORT};
+
 use crate::sys::holder::Holder;
 use crate::sys::tcp::holder;
 
@@ -17,6 +19,12 @@ pub enum PortError {
         address: SocketAddr,
         /// Who, where the kernel tells.
         holder: Option<Holder>,
+    },
+    /// The process may have no sockets of that kind: a service manager's sandbox.
+    #[error("listen on {address}: this service may open no port by itself; have its manager open it and pass it on")]
+    Refused {
+        /// The address with its port.
+        address: SocketAddr,
     },
     /// Another reason.
     #[error("listen on {address}")]
@@ -35,11 +43,12 @@ fn named(holder: Option<&Holder>) -> String {
 /// Listens on `address`.
 ///
 /// # Errors
-/// [`PortError::Taken`] says who has it, else as bind(2) and listen(2).
+/// [`PortError::Taken`] says who has it, [`PortError::Refused`] that nobody here gets one; else as bind(2) and listen(2).
 pub fn listen(address: SocketAddr) -> Result<TcpListener, PortError> {
-    TcpListener::bind(address).map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => PortError::Taken { address, holder: holder(address) },
-        _ => PortError::Listen { address, source },
+    TcpListener::bind(address).map_err(|source| match source.raw_os_error() {
+        Some(EADDRINUSE) => PortError::Taken { address, holder: holder(address) },
+        Some(EAFNOSUPPORT) => PortError::Refused { address },
+        Some(_) | None => PortError::Listen { address, source },
     })
 }
 
