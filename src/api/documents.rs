@@ -58,6 +58,13 @@ pub(super) fn health(report: &Report) -> HealthDocument {
 }
 
 pub(super) fn status(status: Status, about: &About, state: State) -> StatusDocument {
+    let mut sandbox = about.sandbox.clone();
+    if let RunnerState::Linked { holds, .. } = &status.runner {
+        for (told, said) in [(&mut sandbox.in_force, &holds.in_force), (&mut sandbox.missing, &holds.missing)] {
+            // The daemon has said what it knew before the runner answered.
+            told.extend(said.iter().filter(|said| !told.contains(said)).cloned().collect::<Vec<_>>());
+        }
+    }
     StatusDocument {
         state: match state {
             State::Starting => "starting",
@@ -81,10 +88,10 @@ pub(super) fn status(status: Status, about: &About, state: State) -> StatusDocum
         counts: status.counts,
         slots: SlotsDocument { taken: status.slots.0, all: status.slots.1 },
         runner: match status.runner {
-            RunnerState::Linked { runner, pid } => RunnerDocument::Linked { instance: runner, pid },
+            RunnerState::Linked { runner, pid, .. } => RunnerDocument::Linked { instance: runner, pid },
             RunnerState::Lost { reason } => RunnerDocument::Lost { reason },
         },
-        sandbox: about.sandbox.clone(),
+        sandbox,
         free_bytes: status.free_bytes,
         output_bytes: status.output_bytes,
         last_event: status.last_event,

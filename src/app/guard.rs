@@ -145,7 +145,8 @@ impl Roles {
             Self::One { .. } | Self::Resumed { .. } => (None, None),
             Self::Two { daemon, runner } => (Some(runner.clone()), Some(daemon.uid)),
         };
-        let options = RunnerOptions { keep: true, account, daemon, no_new_privileges: self.tasks_gain_nothing(gains) };
+        let no_new_privileges = self.tasks_gain_nothing(gains);
+        let options = RunnerOptions { keep: true, account, daemon, no_new_privileges, ..RunnerOptions::default() };
         [RUNNER.into()].into_iter().chain(options.arguments()).collect()
     }
 

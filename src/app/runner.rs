@@ -1,6 +1,7 @@
 //! The runner's process: who it becomes, and who keeps it running.
 
 use std::ffi::{CStr, OsString};
+use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::process::{Command, Stdio};
 
@@ -10,15 +11,20 @@ use nix::unistd::{User, geteuid};
 use super::Error;
 use crate::daemon::keeper;
 use crate::daemon::privileges::{self, Account, Extent};
+use crate::daemon::sandbox::{Commands, Report};
 use crate::daemon::service::{Inherited, Manager};
 use crate::daemon::upgrade::inherited;
 use crate::runner::{Table, serve};
+use crate::sys::cgroup::{self, Tree};
 use crate::sys::{fd, memory, process, signal, socket, user};
 
 /// The argument that makes this program the runner.
 pub const RUNNER: &str = "runner";
 /// What its keeper is called.
 pub(super) const KEEPER: &CStr = c"taskdaemon-keep";
+
+/// What its control group is called among what the service manager passes on.
+const CONTROL_GROUP: &str = "control-group";
 
 /// How the runner is to run, as its command line says it. By hand: to have it read as the other verbs' is would
 /// take more memory than all the rest.
@@ -32,6 +38,9 @@ pub struct RunnerOptions {
     pub daemon: Option<u32>,
     /// Have no program of a task's gain rights, and keep tasks from each other: `--no-new-privileges`.
     pub no_new_privileges: bool,
+    /// Have the service manager keep this service's control group for the runner, which it starts next, and do nothing
+    /// else: `--pass-control-group`. Tasks see it read-only then, where the runner does not need to.
+    pub pass_control_group: bool,
 }
 
 impl RunnerOptions {
@@ -47,6 +56,7 @@ impl RunnerOptions {
             let mut value = || arguments.next().and_then(|value| value.to_str()).ok_or_else(unknown);
             match argument.to_str() {
                 Some("--keep") => options.keep = true,
+                Some("--pass-control-group") => options.pass_control_group = true,
                 Some("--no-new-privileges") => options.no_new_privileges = true,
                 Some("--as") => options.account = Some(account(value()?).ok_or_else(unknown)?),
                 Some("--daemon") => options.daemon = Some(user_number(value()?).ok_or_else(unknown)?),
@@ -72,6 +82,9 @@ impl RunnerOptions {
         if self.no_new_privileges {
             words.push("--no-new-privileges".to_owned());
         }
+        if self.pass_control_group {
+            words.push("--pass-control-group".to_owned());
+        }
         words.into_iter().map(OsString::from).collect()
     }
 }
@@ -92,6 +105,9 @@ fn user_number(text: &str) -> Option<u32> {
 /// # Errors
 /// [`Error`] where the socket is not one, or the runner cannot do its work.
 pub fn runner(options: &RunnerOptions) -> Result<(), Error> {
+    if options.pass_control_group {
+        return pass_control_group().map_err(prepare("pass the control group on"));
+    }
     let mut table = match inherited()? {
         Some(table) => {
             descend(options)?;
@@ -114,7 +130,10 @@ pub fn runner(options: &RunnerOptions) -> Result<(), Error> {
 
 /// The table of a runner that begins; `None` after one was kept until it was not wanted any more.
 fn begin(options: &RunnerOptions) -> Result<Option<Table>, Error> {
-    let listener = match Inherited::adopt()?.named(RUNNER).packets(RUNNER)? {
+    let mut passed = Inherited::adopt()?;
+    let is_service = !passed.is_empty();
+    let group = passed.directory(CONTROL_GROUP)?;
+    let listener = match passed.named(RUNNER).packets(RUNNER)? {
         Some(passed) => passed,
         None => fd::take_standard_input().map_err(Error::Descriptors)?,
     };
@@ -127,7 +146,32 @@ fn begin(options: &RunnerOptions) -> Result<Option<Table>, Error> {
     descend(options)?;
     socket::listen_in_own_name(&listener).map_err(Error::NoListener)?;
     let daemon = options.daemon.unwrap_or_else(|| geteuid().as_raw());
-    Table::new(listener, daemon).map(Some).map_err(Error::OpenFiles)
+    let mut table = Table::new(listener, daemon).map_err(Error::OpenFiles)?;
+    table.report = if options.no_new_privileges { Commands::outlook() } else { Report::default() };
+    match group.ok_or(io::ErrorKind::NotFound.into()).and_then(Tree::take) {
+        Ok(tree) => {
+            let limited = tree.controllers().join(", ");
+            table.report.in_force.push(format!("a control group for each ({limited})"));
+            table.tree = Some(tree);
+        }
+        // Nobody was to pass one.
+        Err(_) if !is_service => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            table.report.missing.push("a control group for each: none was passed to the runner".to_owned());
+        }
+        Err(error) => table.report.missing.push(format!("a control group for each: {error}")),
+    }
+    for part in table.report.in_force.iter_mut().chain(&mut table.report.missing) {
+        *part = format!("tasks: {part}");
+    }
+    Ok(Some(table))
+}
+
+/// Has the service manager keep the control group that this process is in. Said by a process outside the sandbox of the
+/// service: its view of the group can be written to, and only who holds the descriptor has that view.
+fn pass_control_group() -> io::Result<()> {
+    let group = cgroup::own()?.ok_or(io::ErrorKind::NotFound)?;
+    Manager::of_environment().map_err(io::Error::other)?.keep(CONTROL_GROUP, group.as_fd())
 }
 
 fn prepare(step: &'static str) -> impl FnOnce(std::io::Error) -> Error {
@@ -177,7 +221,13 @@ mod tests {
     #[test]
     fn what_is_said_is_understood() {
         let account = Account { uid: 997, gid: 998, groups: vec![100, 998] };
-        let options = RunnerOptions { keep: true, account: Some(account), daemon: Some(5), no_new_privileges: true };
+        let options = RunnerOptions {
+            keep: true,
+            account: Some(account),
+            daemon: Some(5),
+            no_new_privileges: true,
+            pass_control_group: true,
+        };
         assert_eq!(RunnerOptions::parse(&options.arguments()).unwrap(), options);
         assert_eq!(RunnerOptions::parse(&[]).unwrap(), RunnerOptions::default());
         assert_eq!(RunnerOptions::parse(&["--daemon".into(), "root".into()]).unwrap().daemon, Some(0));

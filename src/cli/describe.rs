@@ -172,6 +172,7 @@ fn attempt(attempt: &AttemptDocument, clock: &Clock) -> String {
 pub(super) fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Exited { code } => format!("exit status {code}"),
+        Outcome::OutOfMemory => "killed for want of memory".to_owned(),
         Outcome::Signalled { signal, core_dumped: false } => format!("ended by {signal}"),
         Outcome::Signalled { signal, core_dumped: true } => format!("ended by {signal}, core dumped"),
         Outcome::NotStarted { reason, .. } => format!("not started: {reason}"),

@@ -35,7 +35,9 @@ fn sentence(task: &TaskSummary) -> Option<String> {
         State::Interrupted => format!("task {id} was cut off{reason}"),
         State::Failed => match &task.outcome {
             Some(Outcome::NotStarted { reason, .. }) => format!("task {id} could not be started: {reason}"),
-            Some(outcome @ Outcome::Signalled { .. }) => format!("task {id} was {}", describe::outcome(outcome)),
+            Some(outcome @ (Outcome::Signalled { .. } | Outcome::OutOfMemory)) => {
+                format!("task {id} was {}", describe::outcome(outcome))
+            }
             Some(Outcome::Exited { code }) if task.failures > 1 || is_ambiguous(*code) => {
                 format!("task {id} itself returned exit status {code}")
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::outbox::Order;
 use super::{Engine, RunnerState};
-use crate::executor::{Executor, Leftover};
+use crate::executor::{Executor, Holds, Leftover};
 use crate::store::{self, Store};
 use crate::task::{AttemptKey, EventKind, Stop, Task, Timestamp, Trigger};
 
@@ -21,11 +21,12 @@ pub(super) enum Link {
 }
 
 /// A runner that answers.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Runner {
     pub(super) instance: String,
     pub(super) pid: i32,
     pub(super) boot: String,
+    pub(super) holds: Holds,
 }
 
 impl Link {
@@ -41,9 +42,19 @@ impl Link {
         }
     }
 
+    /// The same link, to a runner that says how it holds attempts.
+    pub(super) fn holding(&self, holds: &Holds) -> Self {
+        match self {
+            Self::Up(runner) => Self::Up(Arc::new(Runner { holds: holds.clone(), ..Runner::clone(runner) })),
+            Self::Down { .. } => self.clone(),
+        }
+    }
+
     pub(super) fn state(&self) -> RunnerState {
         match self {
-            Self::Up(runner) => RunnerState::Linked { runner: runner.instance.clone(), pid: runner.pid },
+            Self::Up(runner) => {
+                RunnerState::Linked { runner: runner.instance.clone(), pid: runner.pid, holds: runner.holds.clone() }
+            }
             Self::Down { reason, .. } => RunnerState::Lost { reason: reason.to_string() },
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Part, Tally};
 use crate::daemon::health::{Finding, Level};
+use crate::executor::Holds;
 use crate::scheduler::calendar::SHORTEST_INTERVAL_MS;
 use crate::store::{Counts, EventPage, Listing};
 use crate::task::{Attempt, Dependency, Key, Queue, QueueName, Schedule, Size, Spec, State, Task, TaskId, Timestamp};
@@ -83,6 +84,8 @@ pub enum RunnerState {
         runner: String,
         /// Its process.
         pid: i32,
+        /// How it holds attempts.
+        holds: Holds,
     },
     /// It does not, and why; queued tasks wait.
     Lost {

@@ -7,7 +7,7 @@ use super::link::Runner;
 use super::outbox::Order;
 use super::settle::Interruption;
 use super::tally::Run;
-use crate::executor::{Cause, End, Executor, ExitStatus, Report};
+use crate::executor::{Cause, End, Executor, ExitStatus, Holds, Report};
 use crate::store::{self, Store};
 use crate::task::{Attempt, AttemptKey, Outcome, Stop, Task, Timestamp};
 
@@ -32,7 +32,8 @@ impl<S: Store, E: Executor> Engine<S, E> {
     pub(super) fn report(&mut self, now: Timestamp, report: &Report) -> store::Result<()> {
         match report {
             Report::Linked { runner, pid, boot, known } => {
-                let runner = Runner { instance: runner.clone(), pid: *pid, boot: boot.clone() };
+                let runner =
+                    Runner { instance: runner.clone(), pid: *pid, boot: boot.clone(), holds: Holds::default() };
                 self.linked(now, runner, known)
             }
             Report::Lost { reason } => {
@@ -47,6 +48,10 @@ impl<S: Store, E: Executor> Engine<S, E> {
             Report::Started { key, pid, pid_start, at } => {
                 let note = Note { pid: *pid, pid_start: *pid_start, started_at: *at, write_at: now + NOTE_DELAY };
                 self.started(*key, note);
+                Ok(())
+            }
+            Report::Holds(holds) => {
+                self.link = self.link.holding(holds);
                 Ok(())
             }
             Report::Ended { key, end } => self.ended(now, *key, end),
@@ -99,7 +104,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
         self.outbox.runs.push(Run { queue: task.queue.clone(), took, output_bytes: end.cost.output_bytes });
         let interruption = match end.cause {
             Cause::Drained => Interruption::Drained,
-            Cause::Itself | Cause::Timeout | Cause::Stopped => Interruption::Counts,
+            Cause::Itself | Cause::Timeout | Cause::Stopped | Cause::Memory => Interruption::Counts,
         };
         self.settle(now, &task, key, outcome, interruption)
     }
@@ -141,6 +146,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
 fn outcome(end: &End, cancelling: bool) -> Outcome {
     match (end.cause, &end.status) {
         (Cause::Timeout, _) => Outcome::TimedOut,
+        (Cause::Memory, _) => Outcome::OutOfMemory,
         (Cause::Stopped, _) => Outcome::Cancelled,
         (Cause::Drained, _) if cancelling => Outcome::Cancelled,
         (Cause::Drained, _) => Outcome::Interrupted,

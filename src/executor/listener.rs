@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::link::{Connect, Shared};
 use super::replace::Replacement;
-use super::{Report, Sink, translate};
+use super::{Holds, Report, Sink, translate};
 use crate::daemon::log::in_full;
 use crate::wire::runner::packet::{self, MAX_PACKET_BYTES, Packet, Received};
 use crate::wire::runner::{FromRunner, ToRunner, VERSION};
@@ -162,6 +162,7 @@ impl Listener {
                 self.shared.replace(|replacement| replacement.kept(reason));
                 return Ok(());
             }
+            FromRunner::Holds { in_force, missing } => Report::Holds(Holds { in_force, missing }),
             FromRunner::Started(running) => translate::started(running),
             FromRunner::Ended(ended) => translate::ended(ended),
             FromRunner::Swept { keys, survivors } => {

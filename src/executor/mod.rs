@@ -129,11 +129,22 @@ pub enum Report {
         /// How and when.
         end: End,
     },
+    /// How the runner that answers holds each attempt.
+    Holds(Holds),
     /// What a dead runner left behind is gone.
     Swept {
         /// The attempts of the order.
         keys: Vec<AttemptKey>,
     },
+}
+
+/// What holds each attempt, and what does not and why, as short sentences.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Holds {
+    /// What is in force.
+    pub in_force: Vec<String>,
+    /// What is not.
+    pub missing: Vec<String>,
 }
 
 /// How an attempt ended.
@@ -183,4 +194,6 @@ pub enum Cause {
     Stopped,
     /// The service is being stopped.
     Drained,
+    /// The kernel, for want of memory.
+    Memory,
 }

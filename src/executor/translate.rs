@@ -80,6 +80,7 @@ pub(super) fn ended(ended: wire::Ended) -> Report {
             wire::Cause::Timeout => Cause::Timeout,
             wire::Cause::Stopped => Cause::Stopped,
             wire::Cause::Drained => Cause::Drained,
+            wire::Cause::Memory => Cause::Memory,
         },
         started_at: ran.then_some(Timestamp(ended.started_at_us)),
         ended_at: Timestamp(ended.ended_at_us),

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::sys::cgroup::Group;
 use crate::sys::clock::{self, moment};
 use crate::sys::process::Collected;
 use crate::sys::pump::Pump;
@@ -43,11 +44,14 @@ pub(super) struct Attempt {
     pub(super) strays: HashSet<i32>,
     /// Processes seen below it while it was stopped, with their start times.
     pub(super) seen: HashMap<i32, u64>,
+    /// What holds all its processes, where the runner was given control groups.
+    #[serde(default)]
+    pub(super) group: Option<Group>,
 }
 
 impl Attempt {
     /// One that has just started.
-    pub(super) fn new(spawn: &Spawn, running: Running, output: Pump) -> Self {
+    pub(super) fn new(spawn: &Spawn, running: Running, output: Pump, group: Option<Group>) -> Self {
         Self {
             running,
             output,
@@ -60,6 +64,7 @@ impl Attempt {
             usage: Usage::default(),
             strays: HashSet::new(),
             seen: HashMap::new(),
+            group,
         }
     }
 
@@ -94,14 +99,15 @@ impl Attempt {
     }
 
     /// Its report, once its main process has ended.
-    pub(super) fn report(self) -> Option<Ended> {
-        let (end, ended_at_us) = self.end?;
-        Some(Ended {
+    pub(super) fn report(&self) -> Option<Ended> {
+        let (end, ended_at_us) = self.end.clone()?;
+        let ended = Ended {
             cause: self.cause,
             usage: self.usage,
             output_bytes: self.output.kept,
             dropped_bytes: self.output.dropped,
             ..Ended::new(self.running.key, end, self.running.started_at_us, ended_at_us)
-        })
+        };
+        Some(ended.counted(self.group.as_ref()))
     }
 }

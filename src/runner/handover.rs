@@ -12,7 +12,9 @@ use super::attempt::{Attempt, Serial};
 use super::leave::Leaving;
 use super::link::Link;
 use super::serve::{FIRST_SERIAL, Runner};
-use crate::daemon::{log::in_full, sandbox::Commands, upgrade::Candidate};
+use crate::daemon::sandbox::{Commands, Report};
+use crate::daemon::{log::in_full, upgrade::Candidate};
+use crate::sys::cgroup::Tree;
 use crate::sys::fd::{self, OpenFiles};
 use crate::sys::inherit::Inheritable;
 use crate::sys::{clock, process};
@@ -43,6 +45,12 @@ pub struct Table {
     /// What tasks are kept from.
     #[serde(default)]
     pub commands: Commands,
+    /// The control groups that were given to this process.
+    #[serde(default)]
+    pub tree: Option<Tree>,
+    /// What comes of both, for people.
+    #[serde(default)]
+    pub report: Report,
 }
 
 impl Table {
@@ -52,9 +60,8 @@ impl Table {
     /// # Errors
     /// Where the limit on open files cannot be raised, or the kernel has no random bytes.
     pub fn new(listener: OwnedFd, daemon_uid: u32) -> io::Result<Self> {
-        let identity = process::random::<16>()?;
         Ok(Self {
-            identity: identity.iter().map(|byte| format!("{byte:02x}")).collect(),
+            identity: process::random_name()?,
             daemon_uid,
             open_files: fd::raise_open_files()?,
             listener: listener.into(),
@@ -66,13 +73,16 @@ impl Table {
             link: None,
             sweep: None,
             commands: Commands::default(),
+            tree: None,
+            report: Report::default(),
         })
     }
 
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         let sockets = [&self.listener].into_iter().chain(self.link.iter().map(|(socket, _)| socket));
         let outputs = self.attempts.values().flat_map(|attempt| attempt.output.descriptors());
-        sockets.map(AsFd::as_fd).chain(outputs).collect()
+        let groups = self.attempts.values().filter_map(|attempt| attempt.group.as_ref()).map(AsFd::as_fd);
+        sockets.map(AsFd::as_fd).chain(self.tree.as_ref().map(AsFd::as_fd)).chain(groups).chain(outputs).collect()
     }
 }
 
@@ -102,10 +112,10 @@ impl Runner {
         Ok(runner)
     }
 
-    /// Says which program it is, to a daemon that understands it.
+    /// Says which program it is, and how it holds tasks.
     pub(super) fn introduce(&mut self) {
-        if self.link.as_ref().is_some_and(|link| link.version >= 2) {
-            self.say(FromRunner::Program { version: PROGRAM.to_owned(), table: TABLE });
-        }
+        self.say(FromRunner::Program { version: PROGRAM.to_owned(), table: TABLE });
+        let Report { in_force, missing } = self.table.report.clone();
+        self.say(FromRunner::Holds { in_force, missing });
     }
 }

@@ -145,7 +145,7 @@ impl Runner {
     /// Has `message` sent at the end of this round, if a daemon listens; the next one finds it in the tables.
     pub(super) fn say(&mut self, message: FromRunner) {
         if let Some(link) = self.link.as_mut().filter(|link| link.silent_until.is_none()) {
-            link.channel.say(message);
+            message.for_version(link.version).into_iter().for_each(|message| link.channel.say(message));
         }
     }
 

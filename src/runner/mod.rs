@@ -12,8 +12,8 @@
 //! - What detaches is found among the orphans that the kernel gives to this process (it is a subreaper), told
 //!   apart by its process group, by having been seen below its task when that was stopped, or by the
 //!   [`Mark`](crate::wire::runner::mark::Mark) that the runner puts on every environment. A process that left
-//!   its group, cleared its environment and lost its parent before its task was stopped stays out of sight:
-//!   only a control group would hold it.
+//!   its group, cleared its environment and lost its parent before its task was stopped stays out of sight, unless
+//!   the attempt has a control group: that holds everything.
 //! - It leaves when told to or by SIGTERM, and else stays, even without a daemon and with nothing to keep. A
 //!   daemon that was killed between a claim and its order has to meet the same runner again: that this one does
 //!   not know the attempt proves that it never started, where a new runner would make an interruption of it.

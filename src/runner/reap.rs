@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::attempt::Attempt;
 use super::serve::Runner;
-use crate::sys::process;
+use crate::sys::{cgroup, process};
 use crate::wire::runner::{Ended, FromRunner};
 
 /// How long until the next look at an orphan whose owner cannot be told yet.
@@ -41,6 +41,7 @@ impl Runner {
         if let Some(ended) = attempt.report() {
             self.keep(ended);
         }
+        cgroup::remove(self.table.tree.as_ref(), attempt.group.as_ref());
     }
 
     /// Keeps an end until it is acknowledged, and tells it.

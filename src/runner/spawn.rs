@@ -6,12 +6,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use super::attempt::Attempt;
 use super::leave::Leaving;
 use super::serve::Runner;
-use crate::sys::process::{Limit, StartError, Step};
+use crate::sys::process::{StartError, Step};
 use crate::sys::program::Program;
 use crate::sys::pump::Pump;
-use crate::sys::{clock, fd};
+use crate::sys::{cgroup, clock, fd};
 use crate::wire::runner::mark::Mark;
-use crate::wire::runner::{End, Ended, FromRunner, Limits, Running, Spawn};
+use crate::wire::runner::{End, Ended, FromRunner, Running, Spawn};
 
 impl Runner {
     /// Starts an attempt, unless it is known.
@@ -36,33 +36,33 @@ impl Runner {
         };
         let (pipe, writer) = fd::pipe().map_err(exhausted)?;
         self.events.add(&pipe, self.table.next_serial).map_err(exhausted)?;
+        let tree = self.table.tree.as_ref();
+        let (ceilings, limits) = spawn.limits.divided(tree, spawn.nice);
+        let (group, door) = cgroup::make(tree, &spawn.key.group(), &ceilings).unzip();
+        // Where there may be no more groups, it is limited as it would be without any.
+        let limits = if group.is_some() { limits } else { spawn.limits };
         let program = Program {
             arguments: &spawn.arguments,
             environment: &Mark { instance: self.table.instance.clone(), key: spawn.key }.put_on(&spawn.environment),
             directory: &spawn.directory,
             umask: spawn.umask,
             nice: spawn.nice,
-            limits: &self.limits(&spawn.limits),
+            limits: &limits.of_process(self.table.open_files),
             input: input.as_ref().unwrap_or(&self.null).as_fd(),
             output: writer.as_fd(),
             domain: self.table.commands.ruleset(),
-            door: None,
+            door: door.as_ref().map(AsFd::as_fd),
         };
         let started = self.starter.start(&program).map_err(|error| {
+            cgroup::remove(tree, group.as_ref());
             let name = spawn.arguments.first().unwrap_or(&spawn.directory);
             End::not_started(error, if error.step == Step::Directory { &spawn.directory } else { name })
         })?;
         let running = Running { key: spawn.key, pid: started.pid, start_ticks: started.start_ticks, started_at_us };
         let output = Pump::new(pipe, file, spawn.output_cap_bytes);
-        self.table.attempts.insert(self.table.next_serial, Attempt::new(spawn, running, output));
+        self.table.attempts.insert(self.table.next_serial, Attempt::new(spawn, running, output, group));
         self.table.next_serial += 1;
         Ok(running)
-    }
-
-    fn limits(&self, asked: &Limits) -> Vec<Limit> {
-        // This process raised its own soft limit; programs that use select(2) must not inherit that.
-        let lowered = asked.open_files.is_none().then(|| Limit::of_open_files(self.table.open_files));
-        asked.iter().chain(lowered).collect()
     }
 }
 

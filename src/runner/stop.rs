@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::attempt::{Attempt, Stage};
-use crate::sys::procfs::{self, Process};
-use crate::sys::{clock, pidfd, signal};
+use crate::sys::{clock, family, signal};
 use crate::wire::runner::Cause;
 
 /// How long after SIGKILL the next look follows; what hangs in the kernel then is given up.
@@ -73,26 +72,10 @@ impl Attempt {
         }
     }
 
-    /// Signals the main process's group, its orphans, and all that is below either. That one of them has ended
-    /// meanwhile is no fault.
+    /// Signals all its processes.
     fn signal_all(&mut self) {
-        let main = self.main();
-        let roots = main.iter().chain(&self.strays);
-        let below: Vec<Process> = roots.flat_map(|root| procfs::descendants(*root)).collect();
+        let below = family::send(self.main(), &self.strays, self.group.as_ref(), &self.signals());
         // When their parents die they become orphans: then they are known, whatever their environment says.
         self.seen.extend(below.iter().map(|process| (process.pid, process.start_ticks)));
-        for wanted in self.signals() {
-            if let Some(main) = main {
-                // The main process may have moved itself into a group of another.
-                let _ = signal::send_group(main, wanted).or_else(|_| signal::send(main, wanted));
-            }
-            for stray in &self.strays {
-                let _ = signal::send(*stray, wanted);
-            }
-            for process in below.iter().filter(|process| Some(process.group) != main) {
-                let held = pidfd::hold(process.pid, process.start_ticks);
-                let _ = held.and_then(|held| pidfd::send_signal(held, wanted));
-            }
-        }
     }
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::attempt::Attempt;
 use super::serve::Runner;
+use crate::sys::cgroup;
 use crate::sys::procfs::{self, Process};
 use crate::wire::runner::mark::Mark;
 
@@ -34,9 +35,11 @@ impl Runner {
     }
 
     fn owner(&mut self, process: &Process, environment: &[u8]) -> Option<&mut Attempt> {
+        let place = cgroup::path_of(process.pid).unwrap_or_default();
         let mark = Mark::of(environment).filter(|mark| mark.instance == self.table.instance);
         self.table.attempts.values_mut().find(|attempt| {
             attempt.running.pid == process.group
+                || attempt.group.as_ref().is_some_and(|group| group.is_on(&place))
                 || attempt.seen.get(&process.pid) == Some(&process.start_ticks)
                 || mark.as_ref().is_some_and(|mark| mark.key == attempt.running.key)
         })

@@ -1,13 +1,13 @@
 //! What a dead runner left behind: found, asked to end, killed.
 
 use std::collections::HashSet;
-use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use super::serve::{Runner, SWEEP};
 use super::stop::AFTER_KILL;
+use crate::sys::clock;
+use crate::sys::pidfd::{self, Held};
 use crate::sys::procfs::{Process, Snapshot};
-use crate::sys::{clock, pidfd};
 use crate::wire::runner::mark::Mark;
 use crate::wire::runner::{FromRunner, Sweep};
 
@@ -15,7 +15,7 @@ use crate::wire::runner::{FromRunner, Sweep};
 #[derive(Debug)]
 pub(super) struct Sweeping {
     pub(super) sweep: Sweep,
-    held: Vec<(i32, OwnedFd)>,
+    held: Held,
     killed: bool,
     pub(super) next_step_at: Instant,
 }
@@ -26,7 +26,7 @@ impl Runner {
         let now = Instant::now();
         sweep.leftovers.extend(self.sweeping.take().into_iter().flat_map(|before| before.sweep.leftovers));
         let next_step_at = clock::after(now, sweep.grace_ms);
-        let mut sweeping = Sweeping { sweep, held: Vec::new(), killed: false, next_step_at };
+        let mut sweeping = Sweeping { sweep, held: Held::default(), killed: false, next_step_at };
         self.hold(&mut sweeping, &[libc::SIGTERM, libc::SIGCONT]);
         self.sweeping = Some(sweeping);
         self.sweep_on(now);
@@ -35,20 +35,20 @@ impl Runner {
     /// Looks how far the sweep is.
     pub(super) fn sweep_on(&mut self, now: Instant) {
         let Some(mut sweeping) = self.sweeping.take() else { return };
-        sweeping.held.retain(|(_, process)| !pidfd::has_ended(process));
-        if sweeping.held.is_empty() {
+        if sweeping.held.are_gone() {
             // What was started between the look and the end has had its warning.
             self.hold(&mut sweeping, &[libc::SIGKILL]);
         }
         let due = sweeping.next_step_at <= now;
-        if sweeping.held.is_empty() || (due && sweeping.killed) {
+        if sweeping.held.are_gone() || (due && sweeping.killed) {
+            self.table.tree.iter().for_each(|tree| tree.clear(&self.groups()));
             // What SIGKILL does not end hangs in the kernel.
-            let survivors = sweeping.held.iter().map(|(pid, _)| *pid).collect();
+            let survivors = sweeping.held.pids();
             let keys = sweeping.sweep.leftovers.iter().map(|left| left.key).collect();
             return self.say(FromRunner::Swept { keys, survivors });
         }
         if due {
-            sweeping.held.iter().for_each(|(_, process)| send(process, libc::SIGKILL));
+            sweeping.held.send(libc::SIGKILL);
             sweeping.killed = true;
             sweeping.next_step_at = now + AFTER_KILL;
         }
@@ -60,19 +60,25 @@ impl Runner {
         for process in self.leftovers(&sweeping.sweep) {
             let Ok(held) = pidfd::hold(process.pid, process.start_ticks) else { continue };
             if self.events.add(&held, SWEEP).is_ok() {
-                signals.iter().for_each(|wanted| send(&held, *wanted));
-                sweeping.held.push((process.pid, held));
+                sweeping.held.0.push((process.pid, held));
             }
         }
+        signals.iter().for_each(|wanted| sweeping.held.send(*wanted));
     }
 
-    /// Processes that are named by number and start time, those in their groups, those that carry this
-    /// daemon's mark, and all below; never this runner, its children or the daemon.
+    /// The names of its attempts' control groups.
+    fn groups(&self) -> HashSet<&str> {
+        self.table.attempts.values().filter_map(|attempt| Some(attempt.group.as_ref()?.name())).collect()
+    }
+
+    /// Processes that are named by number and start time, those in their groups and in control groups that were left,
+    /// those that carry this daemon's mark, and all below; never this runner, its children or the daemon.
     fn leftovers(&self, sweep: &Sweep) -> Vec<Process> {
         let all = Snapshot::take().unwrap_or_default();
         let processes = sweep.leftovers.iter().filter_map(|left| left.process);
+        let grouped = self.table.tree.iter().flat_map(|tree| tree.strangers(&self.groups()));
         let named: HashSet<i32> =
-            processes.filter(|(pid, start)| all.holds(*pid, *start)).map(|(pid, _)| pid).collect();
+            processes.filter(|(pid, start)| all.holds(*pid, *start)).map(|(pid, _)| pid).chain(grouped).collect();
         let me = i32::try_from(std::process::id()).unwrap_or_default();
         let spared: HashSet<i32> = self.link.iter().map(|link| link.peer.pid).chain([me, 1]).collect();
         let candidates = all.iter().filter(|process| !spared.contains(&process.pid));
@@ -81,16 +87,7 @@ impl Runner {
                 || named.contains(&process.group)
                 || Mark::is_on(process.pid, &self.table.instance)
         };
-        let roots: HashSet<i32> = candidates.clone().filter(is_left).map(|process| process.pid).collect();
-        let swept = |process: &&Process| {
-            let line = || all.ancestry(process.pid);
-            !process.zombie && !line().any(|pid| pid == me) && line().any(|pid| roots.contains(&pid))
-        };
-        candidates.filter(swept).copied().collect()
+        let roots: HashSet<i32> = candidates.filter(is_left).map(|process| process.pid).collect();
+        all.below(&roots, me, &spared)
     }
-}
-
-fn send(process: &OwnedFd, signal: i32) {
-    // It may end at this very moment.
-    let _ = pidfd::send_signal(process, signal);
 }

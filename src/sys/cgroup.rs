@@ -6,7 +6,7 @@
 //!
 //! The kernel's words for all files: Documentation/admin-guide/cgroup-v2.rst.
 
-use std::fmt;
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -40,6 +40,8 @@ pub fn own() -> io::Result<Option<OwnedFd>> {
 fn own_path() -> io::Result<Option<PathBuf>> {
     let (groups, mounts) = (fs::read_to_string("/proc/self/cgroup")?, fs::read_to_string("/proc/self/mountinfo")?);
     let path = groups.lines().find_map(|line| line.strip_prefix("0::/"));
+    // There systemd puts what it runs beside a service that was given its group.
+    let path = path.map(|path| path.strip_suffix("/.control").unwrap_or(path));
     // Behind the dash: type, source, options. Before it, the fifth field is where it is mounted: proc_pid_mountinfo(5).
     let mut mounted = mounts.lines().filter(|line| line.contains(" - cgroup2 "));
     let mount = mounted.find_map(|line| line.split(' ').nth(4));
@@ -89,7 +91,7 @@ impl Tree {
     }
 
     fn take_for(root: OwnedFd, process: u32) -> io::Result<Self> {
-        make(&root, OWN)?;
+        ensure(&root, OWN)?;
         let leaf = directory(&root, OWN)?;
         if open(&leaf, "cgroup.kill", OFlag::O_WRONLY).is_err() {
             return Err(io::ErrorKind::Unsupported.into());
@@ -101,7 +103,10 @@ impl Tree {
         for name in &controllers {
             write(&root, "cgroup.subtree_control", &format!("+{name}"))?;
         }
-        Ok(Self { root: root.into(), controllers })
+        let tree = Self { root: root.into(), controllers };
+        // What another one before this left, and nothing runs in.
+        tree.groups()?.iter().try_for_each(|group| tree.remove(group).map(drop))?;
+        Ok(tree)
     }
 
     /// What groups are limited in: `memory`, `pids`, `cpu`.
@@ -116,17 +121,18 @@ impl Tree {
         self.controllers.iter().any(|name| name == controller)
     }
 
-    /// Makes the group `name`, in which nothing runs yet. Where it cannot be limited in what is asked for, the ceiling
-    /// is left out: [`Tree::limits`] tells before.
+    /// Makes the group `name`, in which nothing runs yet, and opens its [door](Group::door). Where it cannot be limited in
+    /// what is asked for, the ceiling is left out: [`Tree::limits`] tells before.
     ///
     /// # Errors
     /// AlreadyExists; or where there may be no more groups.
-    pub fn make(&self, name: &str, ceilings: &Ceilings) -> io::Result<Group> {
+    pub fn make(&self, name: &str, ceilings: &Ceilings) -> io::Result<(Group, OwnedFd)> {
         let mode = Mode::from_bits_truncate(0o755);
         mkdirat(self.root.as_fd(), name, mode)?;
         let group = Group { name: name.to_owned(), directory: directory(&self.root, name)?.into() };
-        group.limit(self, ceilings).inspect_err(|_| drop(self.remove(&group)))?;
-        Ok(group)
+        let door = group.limit(self, ceilings).and_then(|()| group.door());
+        let door = door.inspect_err(|_| drop(self.remove(&group)))?;
+        Ok((group, door))
     }
 
     /// The groups below, but for this process's own.
@@ -146,6 +152,22 @@ impl Tree {
         Ok(found)
     }
 
+    /// What runs in groups other than these.
+    #[must_use]
+    pub fn strangers(&self, known: &HashSet<&str>) -> Vec<i32> {
+        let groups = self.groups().unwrap_or_default().into_iter();
+        let strange = groups.filter(|group| !known.contains(group.name()));
+        strange.flat_map(|group| group.processes().unwrap_or_default()).collect()
+    }
+
+    /// Kills all that runs in groups other than these, and removes them. What hangs in the kernel keeps its group.
+    pub fn clear(&self, known: &HashSet<&str>) {
+        let groups = self.groups().unwrap_or_default().into_iter();
+        for group in groups.filter(|group| !known.contains(group.name())) {
+            let _ = group.kill().and_then(|()| self.remove(&group));
+        }
+    }
+
     /// Removes a group, and what it made below; false where something runs there.
     ///
     /// # Errors
@@ -156,6 +178,20 @@ impl Tree {
             Err(Errno::EBUSY | Errno::ENOTEMPTY) => Ok(false),
             Err(errno) => Err(errno.into()),
         }
+    }
+}
+
+/// Makes a group and opens its door, as [`Tree::make`]; `None` where there is no tree, or may be no more groups.
+#[must_use]
+pub fn make(tree: Option<&Tree>, name: &str, ceilings: &Ceilings) -> Option<(Group, OwnedFd)> {
+    tree?.make(name, ceilings).ok()
+}
+
+/// Removes a group in which nothing runs, where there is one. Where something hangs in the kernel, it stays for whoever
+/// takes the tree next.
+pub fn remove(tree: Option<&Tree>, group: Option<&Group>) {
+    if let (Some(tree), Some(group)) = (tree, group) {
+        let _ = tree.remove(group);
     }
 }
 
@@ -173,6 +209,18 @@ pub struct Group {
 }
 
 impl Group {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether `path`, as [`path_of`] tells it, leads into it.
+    #[must_use]
+    pub fn is_on(&self, path: &str) -> bool {
+        path.split('/').any(|part| part == self.name)
+    }
+
     fn limit(&self, tree: &Tree, ceilings: &Ceilings) -> io::Result<()> {
         if tree.limits("memory") {
             // What one of them lacks, all lack: half a pipeline is of no use.
@@ -238,10 +286,13 @@ impl AsFd for Group {
     }
 }
 
-impl fmt::Display for Group {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        to.write_str(&self.name)
-    }
+/// The control group that process `pid` is in, from the root of the hierarchy.
+///
+/// # Errors
+/// NotFound where there is no such process.
+pub fn path_of(pid: i32) -> io::Result<String> {
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
+    Ok(groups.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default().to_owned())
 }
 
 /// What stands behind `name` in a list of names and numbers.
@@ -249,7 +300,7 @@ fn value(text: &str, name: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).and_then(|number| number.parse().ok())
 }
 
-fn make(at: impl AsFd, name: &str) -> io::Result<()> {
+fn ensure(at: impl AsFd, name: &str) -> io::Result<()> {
     match mkdirat(at, name, Mode::from_bits_truncate(0o755)) {
         Ok(()) | Err(Errno::EEXIST) => Ok(()),
         Err(errno) => Err(errno.into()),

@@ -1,7 +1,7 @@
 //! The kernel: processes, signals, descriptors, sockets and `/proc` behind safe functions.
 //!
 //! [`process`] starts each [`program`] and collects its end, [`detach`] leaves whoever started this one,
-//! [`procfs`] looks at others, [`pidfd`] holds on to them, [`signal`] takes and sends signals, [`fd`],
+//! [`procfs`] looks at others, [`pidfd`] holds on to them, [`family`] signals all of one program, [`signal`] takes and sends signals, [`fd`],
 //! [`pump`] and [`memfd`] move bytes, [`cgroup`] limits and counts what runs together, [`inherit`] leaves descriptors to the next program, [`socket`] passes messages with
 //! descriptors, [`peer`] tells who is at their other end, [`events`] waits for many descriptors at once, [`fs`]
 //! opens private files, [`clock`] reads the time, [`holder`] and [`tcp`] tell who has what is taken, [`usage`] what this
@@ -14,6 +14,7 @@ pub mod cgroup;
 pub mod clock;
 pub mod detach;
 pub mod events;
+pub mod family;
 pub mod fd;
 pub mod fs;
 pub mod holder;

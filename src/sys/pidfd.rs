@@ -48,3 +48,28 @@ pub fn has_ended(process: impl AsFd) -> bool {
     let mut fds = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
     poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
+
+/// Processes that are held, by their numbers.
+#[derive(Debug, Default)]
+pub struct Held(pub Vec<(i32, OwnedFd)>);
+
+impl Held {
+    /// Sends `signal` to each. That one ends at this very moment is no fault.
+    pub fn send(&self, signal: i32) {
+        for (_, process) in &self.0 {
+            let _ = send_signal(process, signal);
+        }
+    }
+
+    /// Lets go of those that have ended; whether none is left.
+    pub fn are_gone(&mut self) -> bool {
+        self.0.retain(|(_, process)| !has_ended(process));
+        self.0.is_empty()
+    }
+
+    /// Their numbers.
+    #[must_use]
+    pub fn pids(&self) -> Vec<i32> {
+        self.0.iter().map(|(pid, _)| *pid).collect()
+    }
+}

@@ -344,6 +344,14 @@ pub fn random<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
     Ok(bytes)
 }
 
+/// A name that nobody else has: 128 random bits in hexadecimal.
+///
+/// # Errors
+/// As [`random`].
+pub fn random_name() -> io::Result<String> {
+    Ok(random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// Executes `command` as a daemon: in a session of its own, a child of init or of the nearest subreaper,
 /// with `input` as standard input, /dev/null as output, and with `open_files` as its limits where they are
 /// given. Returns once it executes.

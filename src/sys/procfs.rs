@@ -1,6 +1,6 @@
 //! Other processes, as /proc shows them: proc(5).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -64,6 +64,19 @@ impl Snapshot {
     #[must_use]
     pub fn holds(&self, pid: i32, start_ticks: u64) -> bool {
         self.0.get(&pid).is_some_and(|process| process.start_ticks == start_ticks)
+    }
+
+    /// What runs and is one of `roots` or below one; nothing below `parent`, and none of `spared`.
+    #[must_use]
+    pub fn below(&self, roots: &HashSet<i32>, parent: i32, spared: &HashSet<i32>) -> Vec<Process> {
+        let line = |process: &Process| self.ancestry(process.pid);
+        let is_below = |process: &&Process| {
+            !process.zombie
+                && !spared.contains(&process.pid)
+                && !line(process).any(|pid| pid == parent)
+                && line(process).any(|pid| roots.contains(&pid))
+        };
+        self.iter().filter(is_below).copied().collect()
     }
 
     /// `pid`, its parent, and so on.

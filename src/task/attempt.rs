@@ -17,14 +17,15 @@ pub struct Claim {
     pub lease_until: Option<Timestamp>,
 }
 
-/// What an attempt used, as the kernel counted; getrusage(2).
+/// What an attempt used, as the kernel counted: all its processes where they have a control group, cgroups(7), else those
+/// that were waited for, getrusage(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Cost {
     /// CPU time in user mode, in microseconds.
     pub user_us: u64,
     /// CPU time in the kernel, in microseconds.
     pub system_us: u64,
-    /// The largest resident set of any of its processes, in bytes.
+    /// The most memory at once in its control group; else the largest resident set of any of its processes; in bytes.
     pub max_rss_bytes: u64,
     /// Output kept, in bytes.
     pub output_bytes: u64,
@@ -59,6 +60,8 @@ pub enum Outcome {
     TimedOut,
     /// It was cancelled while it ran.
     Cancelled,
+    /// The kernel killed it for want of memory: its own limit's, or the host's.
+    OutOfMemory,
     /// It was cut off: the runner died, the host went down, or the service was stopped.
     Interrupted,
 }
@@ -69,7 +72,7 @@ impl Outcome {
     pub const fn state(&self) -> State {
         match self {
             Self::Exited { code: 0 } => State::Succeeded,
-            Self::Exited { .. } | Self::Signalled { .. } | Self::NotStarted { .. } => State::Failed,
+            Self::Exited { .. } | Self::Signalled { .. } | Self::NotStarted { .. } | Self::OutOfMemory => State::Failed,
             Self::TimedOut => State::TimedOut,
             Self::Cancelled => State::Cancelled,
             Self::Interrupted => State::Interrupted,
@@ -84,6 +87,7 @@ impl Outcome {
             Self::Exited { code } | Self::NotStarted { code, .. } => *code,
             Self::Signalled { signal, .. } => 128 + signal.number(),
             Self::TimedOut => 124,
+            Self::OutOfMemory => 128 + Signal::KILL.number(),
             Self::Cancelled => 143,
             Self::Interrupted => 75,
         }

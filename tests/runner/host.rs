@@ -119,7 +119,11 @@ impl Daemon {
     pub(crate) fn link(&mut self) -> Greeting {
         let greeting = self.wait("a runner", |report| match report {
             Report::Linked { runner, boot, known, .. } => Some(Greeting { runner, boot, known }),
-            Report::Lost { .. } | Report::Started { .. } | Report::Ended { .. } | Report::Swept { .. } => None,
+            Report::Lost { .. }
+            | Report::Started { .. }
+            | Report::Ended { .. }
+            | Report::Holds(_)
+            | Report::Swept { .. } => None,
         });
         self.link.adopt();
         greeting

@@ -60,13 +60,13 @@ pub(crate) struct Policy {
     /// CPU time of an attempt
     #[arg(long, value_name = "DURATION", value_parser = parse::duration, help_heading = "Limits")]
     pub(crate) limit_cpu: Option<Duration>,
-    /// Address space of each process, such as 512M
+    /// Memory, such as 512M: of all its processes under systemd, else address space of each
     #[arg(long, value_name = "SIZE", value_parser = parse::size, help_heading = "Limits")]
     pub(crate) limit_memory: Option<u64>,
     /// Open files of each process
     #[arg(long, value_name = "N", help_heading = "Limits")]
     pub(crate) limit_files: Option<u64>,
-    /// Processes of the task's user
+    /// Its processes and threads under systemd, else all of its user
     #[arg(long, value_name = "N", help_heading = "Limits")]
     pub(crate) limit_processes: Option<u64>,
     /// Size of any file that it writes

@@ -3,14 +3,14 @@
 use std::env;
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::{AsFd, BorrowedFd, IntoRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 
-use libsystemd::activation::{self, FileDescriptor, IsType as _};
 use nix::sys::socket::sockopt::{AcceptConn, SockType as TypeOf};
-use nix::sys::socket::{SockType, getsockopt};
+use nix::sys::socket::{AddressFamily, SockType, SockaddrLike as _, SockaddrStorage, getsockname, getsockopt};
+use nix::sys::stat::{SFlag, fstat};
 
-use crate::sys::fd;
+use crate::sys::{detach, fd};
 
 /// What systemd calls a socket that nobody gave a name.
 const NAMELESS: &str = "unknown";
@@ -18,16 +18,24 @@ const NAMELESS: &str = "unknown";
 /// More sockets than these are a mistake.
 const MOST: usize = 64;
 
-/// The sockets that are still to be taken. What is not taken is closed.
+/// The variables that tell of them.
+const VARIABLES: [&str; 3] = ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
+
+/// The sockets that are still to be taken, and what else the manager has kept. What is not taken is closed.
 #[derive(Debug, Default)]
-pub struct Inherited(Vec<Socket>);
+pub struct Inherited(Vec<Passed>);
 
 #[derive(Debug)]
-struct Socket {
+struct Passed {
     name: String,
     fd: OwnedFd,
-    family: Family,
-    kind: SockType,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Socket(Family, SockType),
+    Directory,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +50,7 @@ enum Family {
 pub enum ActivationError {
     /// The variables make no sense, or a descriptor is closed.
     #[error("take over the sockets of the service manager; look at the unit's ListenStream= and Sockets=")]
-    Receive(#[source] libsystemd::errors::SdError),
+    Receive(#[source] io::Error),
     /// So many that it must be a mistake.
     #[error("refuse {count} sockets of the service manager: LISTEN_FDS is at most {MOST}")]
     TooMany {
@@ -102,8 +110,8 @@ impl Inherited {
     /// [`ActivationError`] tells which descriptor cannot be used.
     pub fn adopt() -> Result<Self, ActivationError> {
         let (found, names) = receive()?;
-        let sockets = found.into_iter().zip(names).map(|(descriptor, name)| Socket::adopt(descriptor, name));
-        Ok(Self(sockets.collect::<Result<_, _>>()?))
+        let passed = found.into_iter().zip(names).map(|(number, name)| Passed::adopt(number, name));
+        Ok(Self(passed.collect::<Result<_, _>>()?))
     }
 
     /// Whether there are none.
@@ -135,7 +143,7 @@ impl Inherited {
     /// [`ActivationError`] where it is of another kind, or not the only one.
     pub fn unix(&mut self, name: &str) -> Result<Option<UnixListener>, ActivationError> {
         let wanted = ("a Unix stream socket", "ListenStream=/PATH");
-        Ok(self.take(name, Family::Unix, SockType::Stream, wanted)?.map(UnixListener::from))
+        Ok(self.take(name, Kind::Socket(Family::Unix, SockType::Stream), wanted)?.map(UnixListener::from))
     }
 
     /// Takes the TCP socket of that name; `None` where there is none.
@@ -144,7 +152,7 @@ impl Inherited {
     /// As [`Inherited::unix`].
     pub fn tcp(&mut self, name: &str) -> Result<Option<TcpListener>, ActivationError> {
         let wanted = ("a TCP socket", "ListenStream=ADDRESS:PORT");
-        Ok(self.take(name, Family::Internet, SockType::Stream, wanted)?.map(TcpListener::from))
+        Ok(self.take(name, Kind::Socket(Family::Internet, SockType::Stream), wanted)?.map(TcpListener::from))
     }
 
     /// Takes the Unix socket of that name that keeps message boundaries; `None` where there is none.
@@ -153,7 +161,15 @@ impl Inherited {
     /// As [`Inherited::unix`].
     pub fn packets(&mut self, name: &str) -> Result<Option<OwnedFd>, ActivationError> {
         let wanted = ("a Unix SEQPACKET socket", "ListenSequentialPacket=/PATH");
-        self.take(name, Family::Unix, SockType::SeqPacket, wanted)
+        self.take(name, Kind::Socket(Family::Unix, SockType::SeqPacket), wanted)
+    }
+
+    /// Takes the directory of that name, which somebody had the manager keep; `None` where there is none.
+    ///
+    /// # Errors
+    /// As [`Inherited::unix`].
+    pub fn directory(&mut self, name: &str) -> Result<Option<OwnedFd>, ActivationError> {
+        self.take(name, Kind::Directory, ("a directory", "FDSTORE=1"))
     }
 
     /// The names of those that nobody took; they are closed.
@@ -165,8 +181,7 @@ impl Inherited {
     fn take(
         &mut self,
         name: &str,
-        family: Family,
-        kind: SockType,
+        kind: Kind,
         (wanted, directive): (&'static str, &'static str),
     ) -> Result<Option<OwnedFd>, ActivationError> {
         let Some(at) = self.0.iter().position(|socket| socket.name == name) else { return Ok(None) };
@@ -174,23 +189,25 @@ impl Inherited {
         if self.0.iter().any(|other| other.name == name) {
             return Err(ActivationError::Twice { name: socket.name });
         }
-        if (socket.family, socket.kind) != (family, kind) {
+        if socket.kind != kind {
             return Err(ActivationError::WrongKind { name: socket.name, wanted, directive });
         }
         Ok(Some(socket.fd))
     }
 }
 
-/// What the variables say: the descriptors, and their names. The crate's own function for both drops descriptors without
-/// a name in silence.
-fn receive() -> Result<(Vec<FileDescriptor>, Vec<String>), ActivationError> {
+/// What the variables say: the descriptors, and their names.
+fn receive() -> Result<(Vec<RawFd>, Vec<String>), ActivationError> {
     let (count, names) = (env::var("LISTEN_FDS"), env::var("LISTEN_FDNAMES"));
     if let Ok(count) = count
         && count.parse::<usize>().is_ok_and(|count| count > MOST)
     {
         return Err(ActivationError::TooMany { count });
     }
-    let found = activation::receive_descriptors(true).map_err(ActivationError::Receive)?;
+    let found: Vec<RawFd> = sd_notify::listen_fds().map_err(ActivationError::Receive)?.collect();
+    for name in VARIABLES.iter().filter(|name| env::var_os(name).is_some()) {
+        detach::forget_variable(name).map_err(ActivationError::Receive)?;
+    }
     let names = match names {
         Ok(names) => names.split(':').map(str::to_owned).collect(),
         Err(_) => vec![NAMELESS.to_owned(); found.len()],
@@ -202,20 +219,27 @@ fn receive() -> Result<(Vec<FileDescriptor>, Vec<String>), ActivationError> {
     Ok((found, names))
 }
 
-impl Socket {
-    fn adopt(descriptor: FileDescriptor, name: String) -> Result<Self, ActivationError> {
-        let (unix, internet) = (descriptor.is_unix(), descriptor.is_inet());
-        let number = descriptor.into_raw_fd();
+impl Passed {
+    fn adopt(number: RawFd, name: String) -> Result<Self, ActivationError> {
         let fd = fd::adopt(number).map_err(|source| ActivationError::Io { number, source })?;
-        let listens = getsockopt(&fd, AcceptConn).unwrap_or(false);
-        let family = match (unix, internet) {
-            (true, _) => Family::Unix,
-            (_, true) => Family::Internet,
-            (false, false) => return Err(ActivationError::NotListening { number, name }),
-        };
-        match getsockopt(&fd, TypeOf) {
-            Ok(kind) if listens => Ok(Self { name, fd, family, kind }),
-            Ok(_) | Err(_) => Err(ActivationError::NotListening { number, name }),
+        match kind(&fd) {
+            Some(kind) => Ok(Self { name, fd, kind }),
+            None => Err(ActivationError::NotListening { number, name }),
         }
     }
+}
+
+/// What it is; `None` for what nobody can use here.
+fn kind(fd: &OwnedFd) -> Option<Kind> {
+    let mode = fstat(fd).ok()?.st_mode;
+    if SFlag::from_bits_truncate(mode & SFlag::S_IFMT.bits()) == SFlag::S_IFDIR {
+        return Some(Kind::Directory);
+    }
+    let family = match getsockname::<SockaddrStorage>(fd.as_raw_fd()).ok()?.family()? {
+        AddressFamily::Unix => Family::Unix,
+        AddressFamily::Inet | AddressFamily::Inet6 => Family::Internet,
+        _ => return None,
+    };
+    let listens = getsockopt(fd, AcceptConn).unwrap_or(false);
+    getsockopt(fd, TypeOf).ok().filter(|_| listens).map(|kind| Kind::Socket(family, kind))
 }

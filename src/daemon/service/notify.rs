@@ -15,7 +15,7 @@ use sd_notify::NotifyState;
 use tracing::warn;
 
 use crate::daemon::lifecycle::{Lifecycle, State};
-use crate::sys::detach;
+use crate::sys::{detach, socket};
 
 /// How long a manager that does not read may keep the daemon.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -130,6 +130,18 @@ impl Manager {
             Ok(now) => self.tell(&[NotifyState::Reloading, now]),
             Err(error) => warn!(%error, "cannot tell the service manager of the reload"),
         }
+    }
+
+    /// Has it keep `fd` under `name`, and pass it on with the sockets to what it starts next for this service:
+    /// [`Inherited::directory`](super::Inherited::directory). What it has kept under that name is dropped.
+    ///
+    /// # Errors
+    /// Where it cannot be told. That it keeps nothing, for want of FileDescriptorStoreMax= in its unit, shows later.
+    pub fn keep(&self, name: &str, fd: BorrowedFd<'_>) -> io::Result<()> {
+        let Some(channel) = &self.channel else { return Err(io::ErrorKind::NotConnected.into()) };
+        channel.send(format!("FDSTOREREMOVE=1\nFDNAME={name}\n").as_bytes())?;
+        let text = format!("FDSTORE=1\nFDNAME={name}\n");
+        socket::send(&channel.socket, text.as_bytes(), &[fd.try_clone_to_owned()?])
     }
 
     /// The daemon is on its way out.

@@ -74,13 +74,15 @@ fn whoever_takes_a_group_stands_in_a_leaf_and_others_are_killed_and_counted_toge
     let moved = fs::read_to_string(given.0.join("runner/cgroup.procs")).unwrap();
     assert_eq!(moved.trim(), owner.0.id().to_string());
 
-    let group = tree.make("1.1", &Ceilings { nice: 5, ..Ceilings::default() }).unwrap();
+    let (group, _) = tree.make("1.1", &Ceilings { nice: 5, ..Ceilings::default() }).unwrap();
     assert_eq!(tree.make("1.1", &Ceilings::default()).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
     let mut task = Sleeper::new();
     task.enter(&group);
     assert_eq!(group.processes().unwrap(), [i32::try_from(task.0.id()).unwrap()]);
-    assert_eq!(tree.groups().unwrap().iter().map(ToString::to_string).collect::<Vec<_>>(), ["1.1"]);
+    assert_eq!(tree.groups().unwrap().iter().map(|group| group.name().to_owned()).collect::<Vec<_>>(), ["1.1"]);
     assert!(!tree.remove(&group).unwrap());
+    let path = path_of(i32::try_from(task.0.id()).unwrap()).unwrap();
+    assert!(group.is_on(&path) && !group.is_on(&path_of(1).unwrap()), "{path}");
 
     group.kill().unwrap();
     task.0.wait().unwrap();
@@ -95,7 +97,7 @@ fn a_tree_and_its_groups_are_handed_over_by_their_numbers() {
     let Some(given) = Given::new("handover") else { return };
     let owner = Sleeper::new();
     let tree = Tree::take_for(given.directory(), owner.0.id()).unwrap();
-    let group = tree.make("2.1", &Ceilings::default()).unwrap();
+    let (group, _) = tree.make("2.1", &Ceilings::default()).unwrap();
     let task = Sleeper::new();
     task.enter(&group);
     let record = serde_json::to_string(&(&tree, &group)).unwrap();

@@ -69,7 +69,7 @@ pub enum ProgramDocument {
     Removed,
 }
 
-/// What is refused to the daemon itself, whatever becomes of it; tasks are not in it.
+/// What is refused to the daemon itself, whatever becomes of it; and what holds tasks, which are in a milder one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SandboxDocument {
     /// What is in force.

@@ -1,6 +1,8 @@
 //! The kernel's words turned into messages, and back.
 
-use super::{End, Fault, Limits, Usage};
+use super::{Cause, End, Ended, Fault, Limits, Usage};
+use crate::sys::cgroup::{Ceilings, Group, Tree};
+use crate::sys::fd::OpenFiles;
 use crate::sys::process::{Collected, Exit, Limit, Resource, StartError, Step};
 
 impl From<Exit> for End {
@@ -52,6 +54,37 @@ impl Limits {
             (Resource::FileSize, self.file_bytes),
         ];
         all.into_iter().filter_map(|(resource, value)| Some(Limit::new(resource, value?)))
+    }
+
+    /// Those of each process, started by one that raised its own soft limit from `open_files`: programs that use select(2)
+    /// must not inherit that.
+    #[must_use]
+    pub fn of_process(&self, open_files: OpenFiles) -> Vec<Limit> {
+        let lowered = self.open_files.is_none().then(|| Limit::of_open_files(open_files));
+        self.iter().chain(lowered).collect()
+    }
+
+    /// What a control group of `tree` sees to for all processes together, and what is left for each.
+    #[must_use]
+    pub fn divided(mut self, tree: Option<&Tree>, nice: i32) -> (Ceilings, Self) {
+        let Some(tree) = tree else { return (Ceilings::default(), self) };
+        let memory_bytes = self.memory_bytes.take_if(|_| tree.limits("memory"));
+        let processes = self.processes.take_if(|_| tree.limits("pids"));
+        (Ceilings { memory_bytes, processes, nice }, self)
+    }
+}
+
+impl Ended {
+    /// This end, with what the kernel counted in its control group, where there is one.
+    #[must_use]
+    pub fn counted(mut self, group: Option<&Group>) -> Self {
+        let Some(used) = group.map(Group::used) else { return self };
+        if self.cause == Cause::Itself && used.killed > 0 && self.end != (End::Exited { code: 0 }) {
+            self.cause = Cause::Memory;
+        }
+        let max_rss_bytes = used.peak_bytes.unwrap_or(self.usage.max_rss_bytes);
+        self.usage = Usage { user_us: used.user_us, system_us: used.system_us, max_rss_bytes };
+        self
     }
 }
 

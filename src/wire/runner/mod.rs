@@ -14,11 +14,12 @@ pub mod mark;
 pub mod packet;
 #[cfg(test)]
 mod tests;
+mod version;
 
 use serde::{Deserialize, Serialize};
 
 /// The version that this program speaks.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// The oldest version that this program still understands.
 pub const OLDEST: u16 = 1;
@@ -39,6 +40,14 @@ pub struct Key {
     pub task: i64,
     /// Which execution of it.
     pub attempt: u32,
+}
+
+impl Key {
+    /// What its control group is called.
+    #[must_use]
+    pub fn group(self) -> String {
+        format!("task-{}.{}", self.task, self.attempt)
+    }
 }
 
 /// Ends by their name, written down as a list: for a handover, whose form knows no such names.
@@ -146,11 +155,11 @@ pub struct Spawn {
 pub struct Limits {
     /// CPU time in seconds.
     pub cpu_seconds: Option<u64>,
-    /// Address space of each process, in bytes.
+    /// Memory of all its processes where they have a control group, else address space of each, in bytes.
     pub memory_bytes: Option<u64>,
     /// Open files of each process.
     pub open_files: Option<u64>,
-    /// Processes of the user.
+    /// Its processes and threads where they have a control group, else all of the user.
     pub processes: Option<u64>,
     /// Size of any file written, in bytes.
     pub file_bytes: Option<u64>,
@@ -208,6 +217,14 @@ pub enum FromRunner {
     Kept {
         /// Why, as a sentence.
         reason: String,
+    },
+    /// What each attempt is held in, and what it is not and why, as short sentences; follows [`FromRunner::Program`].
+    /// Since version 3.
+    Holds {
+        /// What is in force.
+        in_force: Vec<String>,
+        /// What is not.
+        missing: Vec<String>,
     },
 }
 
@@ -337,15 +354,18 @@ pub enum Cause {
     Stopped,
     /// The end of the service, by [`ToRunner::Drain`] or by SIGTERM to the runner.
     Drained,
+    /// The kernel's, for want of memory: its own limit's, or the host's. Since version 3.
+    Memory,
 }
 
-/// What an attempt's processes used, as far as they were waited for; getrusage(2).
+/// What an attempt's processes used: all of them where they have a control group, cgroups(7), else those that were waited
+/// for, getrusage(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Usage {
     /// CPU time in user mode, in microseconds.
     pub user_us: u64,
     /// CPU time in the kernel, in microseconds.
     pub system_us: u64,
-    /// The largest resident set of any process, in bytes.
+    /// The most memory at once in its control group; else the largest resident set of any process; in bytes.
     pub max_rss_bytes: u64,
 }
