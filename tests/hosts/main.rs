@@ -5,10 +5,15 @@
 #![allow(clippy::unwrap_used, reason = "a test that finds nothing to unwrap has failed")]
 #![allow(dead_code, reason = "not every story needs everything")]
 
+mod activation;
+mod configuration;
 mod elsewhere;
+mod everyday;
+mod forms;
 mod host;
 mod life;
 mod package;
 mod stories;
+mod units;
 mod upgrade;
 mod version;
