@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout_at};
 
 use crate::task::{Event, EventKind, State, TaskId};
 
@@ -155,9 +156,12 @@ impl Inner {
             match (subscription.interest, end) {
                 (Interest::Changes, _) => subscription.wake.notify_one(),
                 (Interest::Ends, Some(end)) => {
+                    let is_first = subscription.ends.is_empty();
                     subscription.ends.push(end);
                     subscription.tasks.remove(&task);
-                    subscription.wake.notify_one();
+                    if is_first || subscription.tasks.is_empty() {
+                        subscription.wake.notify_one();
+                    }
                     satisfied.push(*id);
                 }
                 (Interest::Ends, None) => {}
@@ -215,9 +219,22 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// Waits until there is something new.
+    /// Waits until there is something new: of ends, the first since they were taken, or the last of all.
     pub(super) async fn changed(&self) {
         self.wake.notified().await;
+    }
+
+    /// Waits until there are ends: not before `pace`, unless they are the last.
+    pub(super) async fn ends(&self, pace: Instant) {
+        self.changed().await;
+        if !self.is_complete() {
+            let _ = timeout_at(pace, self.changed()).await;
+        }
+    }
+
+    /// Whether every task that it listens for has ended.
+    fn is_complete(&self) -> bool {
+        self.hub.lock().subscriptions.get(&self.id).is_none_or(|subscription| subscription.tasks.is_empty())
     }
 
     /// The ends told since the last call.
@@ -262,6 +279,25 @@ mod tests {
         hub.publish(&[ended(4, 1, State::Succeeded)]);
         assert_eq!(listener.take_ends(), [End { task: TaskId(1), state: Some((State::Failed, 1)) }]);
         assert_eq!(listener.take_ends(), []);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_many_is_woken_at_its_pace_and_for_the_last_at_once() {
+        let hub = Hub::new();
+        let listener = hub.ends((1..=3).map(TaskId));
+        hub.publish(&[ended(1, 1, State::Succeeded)]);
+        listener.ends(Instant::now()).await;
+        assert_eq!(listener.take_ends().len(), 1);
+        let much_later = Instant::now() + std::time::Duration::from_secs(3600);
+        hub.publish(&[ended(2, 2, State::Succeeded)]);
+        tokio::select! {
+            biased;
+            () = listener.ends(much_later) => panic!("woken though more is to come"),
+            () = tokio::task::yield_now() => {}
+        }
+        let last = async { hub.publish(&[ended(3, 3, State::Succeeded)]) };
+        tokio::join!(listener.ends(much_later), last);
+        assert_eq!(listener.take_ends().len(), 2);
     }
 
     #[test]

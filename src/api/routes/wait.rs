@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use tokio::time::Instant;
 
 use crate::api::answer::{Failure, typed};
 use crate::api::body;
@@ -21,6 +22,8 @@ use crate::wire::api::{Problem, WaitLine, WaitMode, WaitRequest};
 
 /// Tasks that one request may wait for.
 const MAX_WAITED: usize = 100_000;
+/// The least time between two tellings of ends while more are to come: who waits for many is not woken for each.
+const PACE: Duration = Duration::from_millis(20);
 /// Tasks that one beat of the engine looks up.
 const CHUNK: usize = 1_000;
 
@@ -129,15 +132,17 @@ impl Watch {
             }
         };
         tokio::pin!(out_of_time);
+        let mut pace = Instant::now();
         while !over {
             let ends = self.listener.take_ends();
             if !ends.is_empty() {
+                pace = Instant::now() + if self.any { Duration::ZERO } else { PACE };
                 over = self.tell(ends.into_iter().map(|end| (end.task, end.state)).collect()).await?;
                 continue;
             }
             let open = self.open.len();
             tokio::select! {
-                () = self.listener.changed() => {}
+                () = self.listener.ends(pace) => {}
                 () = &mut out_of_time => return self.writer.line(&WaitLine::Timeout { open }).await,
                 () = context.stopped() => return self.writer.line(&WaitLine::Stopping { open }).await,
                 () = self.writer.gone() => return Err(Gone),
