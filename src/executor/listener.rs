@@ -134,7 +134,9 @@ impl Listener {
             Err(Errno::EINTR) => return Ok(true),
             other => other?,
         };
-        if self.is_closing() && (closing || self.shared.state().outbox.is_empty()) {
+        // Whether this end is being closed is asked where somebody roused this thread, not at each word of the runner.
+        let may_close = closing || fds[1].any().unwrap_or(true);
+        if may_close && self.is_closing() && (closing || self.shared.state().outbox.is_empty()) {
             return Ok(false);
         }
         if ready == 0 { Err(io::ErrorKind::TimedOut.into()) } else { Ok(true) }
