@@ -99,7 +99,7 @@ impl Runner {
     /// sockets and the pipes go along; so do orphans, for the process stays the same, and a SIGCHLD that is not taken
     /// yet. The thread that executes becomes the first one, so that what runs then stands among the orphans until it ends.
     pub(super) fn hand_over(mut self) -> Result<Self, Error> {
-        let ready = self.leaving == Leaving::No && self.link.as_ref().is_none_or(|link| !link.waits());
+        let ready = self.leaving == Leaving::No && self.link.as_ref().is_none_or(|link| !link.channel.waits());
         let Some(program) = self.successor.take_if(|_| ready) else { return Ok(self) };
         let mut table = self.table;
         table.link = self.link.and_then(Link::into_parts);

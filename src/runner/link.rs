@@ -18,7 +18,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// A connected daemon.
 #[derive(Debug)]
 pub(super) struct Link {
-    channel: Channel<FromRunner>,
+    pub(super) channel: Channel<FromRunner>,
     pub(super) peer: socket::Peer,
     /// Until when the next daemon waits for one that has not said who it is.
     pub(super) silent_until: Option<Instant>,
@@ -27,11 +27,6 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Whether something could not be said yet.
-    pub(super) fn waits(&self) -> bool {
-        self.channel.waits()
-    }
-
     /// What the next program needs of it; a daemon that has not said who it is connects again.
     pub(super) fn into_parts(self) -> Option<(Inheritable, u16)> {
         self.silent_until.is_none().then(|| (self.channel.into_socket().into(), self.version))
@@ -142,7 +137,7 @@ impl Runner {
         true
     }
 
-    /// Has `message` sent at the end of this round, if a daemon listens; the next one finds it in the tables.
+    /// Has `message` sent at the end of this round or soon after, if a daemon listens; the next one finds it in the tables.
     pub(super) fn say(&mut self, message: FromRunner) {
         if let Some(link) = self.link.as_mut().filter(|link| link.silent_until.is_none()) {
             message.for_version(link.version).into_iter().for_each(|message| link.channel.say(message));
@@ -151,12 +146,8 @@ impl Runner {
 
     /// Sends what was said; what the socket has no room for follows when it has.
     pub(super) fn tell(&mut self) {
-        let Some(link) = &mut self.link else { return };
-        let waited = link.channel.waits();
-        link.channel.flush();
-        if link.channel.waits() != waited {
-            let interest = if waited { Interest::Reading } else { Interest::Both };
-            self.events.change(&link.channel, LINK, interest);
+        if let Some(link) = &mut self.link {
+            link.channel.flush_and_watch(&self.events, LINK);
         }
     }
 }

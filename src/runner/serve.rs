@@ -117,9 +117,9 @@ impl Runner {
     /// Until when nothing needs to be done: for ever, where nothing has a deadline.
     fn next_deadline(&self) -> Option<Instant> {
         let attempts = self.table.attempts.values().filter_map(Attempt::due);
-        let own =
-            [self.look_again_at, self.table.drain_at, self.silence_ends(), self.sweep_due(), self.leaving.deadline()];
-        attempts.chain(own.into_iter().flatten()).min()
+        let own = [self.look_again_at, self.table.drain_at, self.sweep_due(), self.leaving.deadline()];
+        let words = self.link.as_ref().and_then(|link| link.channel.due());
+        attempts.chain(own.into_iter().chain([self.silence_ends(), words]).flatten()).min()
     }
 
     fn meet_deadlines(&mut self, now: Instant) {

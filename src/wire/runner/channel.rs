@@ -2,15 +2,26 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::packet::{self, MAX_PACKET_BYTES, Outbox, Packet, Received};
+use crate::sys::events::{Events, Interest};
 use crate::sys::socket;
 
 /// Messages per packet: what is small travels together when much happens at once.
 const BATCH: usize = 128;
+
+/// How long what is in no hurry waits for company.
+const PATIENCE: Duration = Duration::from_millis(5);
+
+/// What can be said over a channel.
+pub trait Word: Serialize {
+    /// Whether it may wait a moment for others that are said after it.
+    fn is_in_no_hurry(&self) -> bool;
+}
 
 /// A socket, with the messages of type `W` that wait to be sent over it.
 #[derive(Debug)]
@@ -18,14 +29,16 @@ pub struct Channel<W> {
     socket: OwnedFd,
     buffer: Vec<u8>,
     words: Vec<W>,
+    /// When they are to be sent.
+    due: Option<Instant>,
     outbox: Outbox,
 }
 
-impl<W: Serialize> Channel<W> {
+impl<W: Word> Channel<W> {
     /// A channel over `socket`, a connected one that keeps boundaries.
     #[must_use]
     pub fn new(socket: OwnedFd) -> Self {
-        Self { socket, buffer: vec![0; MAX_PACKET_BYTES], words: Vec::new(), outbox: Outbox::default() }
+        Self { socket, buffer: vec![0; MAX_PACKET_BYTES], words: Vec::new(), due: None, outbox: Outbox::default() }
     }
 
     /// The socket alone; nothing waits, or what does is lost.
@@ -42,18 +55,38 @@ impl<W: Serialize> Channel<W> {
         packet::receive(&self.socket, &mut self.buffer)
     }
 
-    /// Has `message` sent by the next [`flush`](Self::flush).
+    /// Has `message` sent by the next [`flush`](Self::flush), with all that was said before; what is in no hurry, by
+    /// one a moment later.
     pub fn say(&mut self, message: W) {
+        let now = Instant::now();
+        let due = if message.is_in_no_hurry() { now + PATIENCE } else { now };
         self.words.push(message);
+        self.due = Some(self.due.map_or(due, |before| before.min(due)));
     }
 
-    /// Whether something could not be sent yet for want of room.
+    /// When [`flush`](Self::flush) has something new to send.
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Whether something was said that could not be sent yet.
     #[must_use]
     pub fn waits(&self) -> bool {
-        !self.outbox.is_empty()
+        self.due.is_some() || !self.outbox.is_empty()
     }
 
-    /// Sends what there is room for.
+    /// Sends what is due, and has the event named `token` tell when there is room for what is left.
+    pub fn flush_and_watch(&mut self, events: &Events, token: u64) {
+        let was_full = !self.outbox.is_empty();
+        self.flush();
+        if self.outbox.is_empty() == was_full {
+            let interest = if was_full { Interest::Reading } else { Interest::Both };
+            events.change(&self.socket, token, interest);
+        }
+    }
+
+    /// Sends what is due, as far as there is room for it.
     ///
     /// Where something cannot be sent at all, nothing more is: the other side finds the end of what was said,
     /// and what it says itself can still be read.
@@ -65,6 +98,10 @@ impl<W: Serialize> Channel<W> {
     }
 
     fn try_flush(&mut self) -> io::Result<()> {
+        if self.due.is_some_and(|due| due > Instant::now()) {
+            return self.outbox.flush(&self.socket).map(drop);
+        }
+        self.due = None;
         for words in std::mem::take(&mut self.words).chunks(BATCH) {
             self.outbox.push(Packet::new(words, Vec::new())?);
         }
@@ -81,7 +118,13 @@ impl<W> AsFd for Channel<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::runner::{Key, ToRunner};
+    use crate::wire::runner::{FromRunner, Key, Running, ToRunner};
+
+    impl Word for ToRunner {
+        fn is_in_no_hurry(&self) -> bool {
+            false
+        }
+    }
 
     fn said(count: i64) -> Vec<ToRunner> {
         (0..count).map(|task| ToRunner::Acknowledge(vec![Key { task, attempt: 1 }])).collect()
@@ -105,6 +148,28 @@ mod tests {
         }
         assert_eq!(arrived, messages);
         assert!(!here.waits());
+    }
+
+    #[test]
+    fn what_is_in_no_hurry_goes_with_the_next_word_or_a_moment_later() {
+        let (here, there) = socket::pair().unwrap();
+        let (mut here, mut there) = (Channel::new(here), Channel::<ToRunner>::new(there));
+        let key = Key { task: 1, attempt: 1 };
+        let slow = FromRunner::Started(Running { key, pid: 2, start_ticks: 3, started_at_us: 4 });
+        let quick = FromRunner::Swept { keys: vec![key], survivors: Vec::new() };
+        here.say(slow.clone());
+        here.say(quick.clone());
+        here.flush();
+        assert!(
+            matches!(there.receive::<FromRunner>().unwrap(), Received::Messages(all, _) if all == [slow.clone(), quick])
+        );
+        assert!(!here.waits());
+        here.say(slow.clone());
+        while let Some(due) = here.due() {
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            here.flush();
+        }
+        assert!(matches!(there.receive::<FromRunner>().unwrap(), Received::Messages(all, _) if all == [slow]));
     }
 
     #[test]

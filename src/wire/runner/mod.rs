@@ -228,6 +228,13 @@ pub enum FromRunner {
     },
 }
 
+impl channel::Word for FromRunner {
+    /// Most tasks end soon, and then their start is told with that.
+    fn is_in_no_hurry(&self) -> bool {
+        matches!(self, Self::Started(_))
+    }
+}
+
 /// Who the runner is and what it has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
