@@ -114,9 +114,6 @@ pub enum Error {
         /// What the system's databases said.
         source: io::Error,
     },
-    /// Memory.
-    #[error("let go of what only the start needed")]
-    Memory(#[source] io::Error),
     /// The limit on open files.
     #[error("raise the limit on open files")]
     OpenFiles(#[source] io::Error),

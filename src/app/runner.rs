@@ -122,7 +122,6 @@ pub fn runner(options: &RunnerOptions) -> Result<(), Error> {
         // What is missing is told by the daemon, which asks the same kernel.
         table.commands.enter();
     }
-    memory::forget_code().map_err(Error::Memory)?;
     // The daemon connects whether or not somebody heard this, and gives up what does not answer.
     Manager::of_environment().unwrap_or_else(|_| Manager::none()).ready();
     Ok(serve(table)?)
@@ -205,10 +204,12 @@ fn keep(options: &RunnerOptions, listener: &OwnedFd, address: &UnixAddr) -> Resu
     process::set_name(KEEPER).map_err(prepare("name it"))?;
     let program = std::env::current_exe().map_err(prepare("find the program"))?;
     let options = RunnerOptions { keep: false, ..options.clone() };
-    memory::forget_code().map_err(Error::Memory)?;
     let start = || {
         let input = Stdio::from(listener.try_clone()?);
-        Command::new(&program).arg(RUNNER).args(options.arguments()).stdin(input).spawn()
+        let child = Command::new(&program).arg(RUNNER).args(options.arguments()).stdin(input).spawn();
+        // To wait for its end takes little of this program; what stays in memory does no harm.
+        let _ = memory::forget_code();
+        child
     };
     let path = address.path().ok_or_else(|| Error::NoListener(std::io::ErrorKind::AddrNotAvailable.into()))?;
     keeper::keep(&blocked, path, start).map_err(Error::Keep)

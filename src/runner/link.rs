@@ -139,6 +139,7 @@ impl Runner {
 
     /// Has `message` sent at the end of this round or soon after, if a daemon listens; the next one finds it in the tables.
     pub(super) fn say(&mut self, message: FromRunner) {
+        self.rest.later();
         if let Some(link) = self.link.as_mut().filter(|link| link.silent_until.is_none()) {
             message.for_version(link.version).into_iter().for_each(|message| link.channel.say(message));
         }

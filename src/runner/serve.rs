@@ -13,6 +13,7 @@ use super::sweep::Sweeping;
 use crate::daemon::upgrade::Candidate;
 use crate::sys::events::Events;
 use crate::sys::fd;
+use crate::sys::memory::Rest;
 use crate::sys::process::Starter;
 use crate::sys::procfs::{self, Orphans};
 use crate::sys::signal::{self, Signals};
@@ -43,6 +44,7 @@ pub(super) struct Runner {
     pub(super) look_again_at: Option<Instant>,
     pub(super) sweeping: Option<Sweeping>,
     pub(super) leaving: Leaving,
+    pub(super) rest: Rest,
     /// The program that it is to become.
     pub(super) successor: Option<Candidate>,
 }
@@ -75,6 +77,7 @@ impl Runner {
             look_again_at: None,
             sweeping: None,
             leaving: Leaving::No,
+            rest: Rest::default(),
             successor: None,
         };
         if let Some((socket, version)) = link {
@@ -117,7 +120,7 @@ impl Runner {
     /// Until when nothing needs to be done: for ever, where nothing has a deadline.
     fn next_deadline(&self) -> Option<Instant> {
         let attempts = self.table.attempts.values().filter_map(Attempt::due);
-        let own = [self.look_again_at, self.table.drain_at, self.sweep_due(), self.leaving.deadline()];
+        let own = [self.look_again_at, self.table.drain_at, self.sweep_due(), self.leaving.deadline(), self.rest.due()];
         let words = self.link.as_ref().and_then(|link| link.channel.due());
         attempts.chain(own.into_iter().chain([self.silence_ends(), words]).flatten()).min()
     }
@@ -137,6 +140,7 @@ impl Runner {
         if is_due(self.sweep_due()) {
             self.sweep_on(now);
         }
+        self.rest.take(now);
     }
 
     fn silence_ends(&self) -> Option<Instant> {
