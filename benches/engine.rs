@@ -72,7 +72,7 @@ fn main() {
 
     let begun = Instant::now();
     for _ in 0..total / BATCH {
-        let command = Command::Submit((0..BATCH).map(|_| submission()).collect());
+        let command = Command::Submit((0..BATCH).map(|_| submission().into()).collect());
         let caller = Caller { uid: 0, privileged: true };
         let reply = Box::new(|answer: Result<_, _>| drop(answer.unwrap()));
         engine.beat(now(), vec![Message::Command(Envelope { caller, command, reply })]);

@@ -53,22 +53,15 @@ fn timed<T>(what: &str, count: u32, run: impl FnOnce() -> T) -> T {
 }
 
 fn submit(store: &mut SqliteStore, total: u32) {
-    let submission = submission();
+    let draft = submission().into();
     let queue = QueueName::default();
     let state = State::Queued;
     for batch in 0..total / BATCH {
         let now = Timestamp(1_700_000_000_000_000 + i64::from(batch));
         store.begin().unwrap();
         for _ in 0..BATCH {
-            let new = NewTask {
-                owner: 1000,
-                submission: &submission,
-                state,
-                now,
-                due: None,
-                open_dependencies: &[],
-                schedule: None,
-            };
+            let new =
+                NewTask { owner: 1000, draft: &draft, state, now, due: None, open_dependencies: &[], schedule: None };
             let id = store.insert_task(&new).unwrap();
             store.append_event(now, Some((id, 1000)), &queue, EventKind::Submitted { state }).unwrap();
         }

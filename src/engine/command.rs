@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use crate::store::{EventFilter, Filter, Page};
-use crate::task::{
-    AttemptKey, Missed, Mode, Overlap, Placement, QueueLimits, QueueName, Rule, Signal, Spec, Submission, TaskId,
-};
+use crate::store::{Draft, EventFilter, Filter, Page};
+use crate::task::{AttemptKey, Missed, Mode, Overlap, Placement, QueueLimits, QueueName, Rule, Signal, Spec, TaskId};
 
 /// Who asks, as the kernel told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,8 +17,8 @@ pub struct Caller {
 /// A request.
 #[derive(Debug)]
 pub enum Command {
-    /// Accepts all of the tasks or none; answered by [`super::Reply::Accepted`].
-    Submit(Vec<Submission>),
+    /// Accepts all of the tasks, whose specifications are checked, or none; answered by [`super::Reply::Accepted`].
+    Submit(Vec<Draft>),
     /// Does something to tasks; answered by [`super::Reply::Done`].
     Act(Action, Selection),
     /// Changes a queue; privileged callers only; answered by [`super::Reply::Queues`] with that queue.

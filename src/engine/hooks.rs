@@ -191,7 +191,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
         let priority = if occasion == Occasion::Stopped { 1000 } else { 0 };
         let placement = Placement { queue, label, key, priority, ..Placement::default() };
         let submission = Submission { spec, placement, stdin: None };
-        self.enter(now, hooks.owner, &submission, &Waits::default(), None).map(Some)
+        self.enter(now, hooks.owner, &submission.into(), &Waits::default(), None).map(Some)
     }
 
     /// The command with what happened in its environment.

@@ -49,8 +49,8 @@ pub use serve::serve;
 pub use settings::Settings;
 pub use tally::{BOUNDS, Spans, Tally, Work};
 
-/// What the store's answers are made of: those who ask the engine see them, not the store.
-pub use crate::store::{Counts, Error as StoreError, EventFilter, EventPage, Filter, Line, Listing, Page};
+/// What the store is given and what its answers are made of: those who ask the engine see them, not the store.
+pub use crate::store::{Counts, Draft, Error as StoreError, EventFilter, EventPage, Filter, Line, Listing, Page};
 
 use crate::executor::{Executor, Report};
 use crate::store::{self, Store};

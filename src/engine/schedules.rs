@@ -166,7 +166,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
             Err(refusal) => return self.let_pass(now, schedule, &refusal),
         }
         let submission = Submission { spec: schedule.spec.clone(), placement: schedule.placement.clone(), stdin: None };
-        let id = self.enter(now, schedule.owner, &submission, &waits, Some(&schedule.name))?;
+        let id = self.enter(now, schedule.owner, &submission.into(), &waits, Some(&schedule.name))?;
         schedule.last_run = Some(id);
         self.tell_run(now, schedule, Some(id), id)
     }

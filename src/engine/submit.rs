@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use super::settle::Doom;
 use super::{Caller, Engine, Refusal, Reply};
 use crate::executor::Executor;
-use crate::store::{self, NewTask, Store};
+use crate::store::{self, Draft, NewTask, Store};
 use crate::task::{
-    Condition, Dependency, EventKind, Key, Mode, Placement, QueueName, Ready, Start, State, Submission, TaskId,
-    Timestamp,
+    Condition, Dependency, EventKind, Key, Mode, Placement, QueueName, Ready, Start, State, TaskId, Timestamp,
 };
 
 /// What becomes of one submission.
@@ -31,20 +30,15 @@ pub(super) struct Waits {
 }
 
 impl<S: Store, E: Executor> Engine<S, E> {
-    pub(super) fn submit(
-        &mut self,
-        now: Timestamp,
-        caller: Caller,
-        submissions: &[Submission],
-    ) -> Result<Reply, Refusal> {
+    pub(super) fn submit(&mut self, now: Timestamp, caller: Caller, drafts: &[Draft]) -> Result<Reply, Refusal> {
         self.check_intake()?;
-        let admissions = self.admit(caller, submissions)?;
-        let mut accepted: Vec<(TaskId, bool)> = Vec::with_capacity(submissions.len());
-        for (submission, admission) in submissions.iter().zip(admissions) {
+        let admissions = self.admit(caller, drafts)?;
+        let mut accepted: Vec<(TaskId, bool)> = Vec::with_capacity(drafts.len());
+        for (draft, admission) in drafts.iter().zip(admissions) {
             accepted.push(match admission {
                 Admission::Known(id) => (id, true),
                 Admission::Twin(index) => (accepted.get(index).map_or(TaskId(0), |(id, _)| *id), true),
-                Admission::Fresh(waits) => (self.enter(now, caller.uid, submission, &waits, None)?, false),
+                Admission::Fresh(waits) => (self.enter(now, caller.uid, draft, &waits, None)?, false),
             });
         }
         Ok(Reply::Accepted(accepted))
@@ -69,14 +63,13 @@ impl<S: Store, E: Executor> Engine<S, E> {
         Ok(free)
     }
 
-    fn admit(&mut self, caller: Caller, submissions: &[Submission]) -> Result<Vec<Admission>, Refusal> {
-        let mut admissions = Vec::with_capacity(submissions.len());
+    fn admit(&mut self, caller: Caller, drafts: &[Draft]) -> Result<Vec<Admission>, Refusal> {
+        let mut admissions = Vec::with_capacity(drafts.len());
         let mut twins: HashMap<&Key, usize> = HashMap::new();
         let mut fresh: BTreeMap<&QueueName, u64> = BTreeMap::new();
-        for (index, submission) in submissions.iter().enumerate() {
-            submission.spec.check()?;
-            submission.placement.check()?;
-            let placement = &submission.placement;
+        for (index, draft) in drafts.iter().enumerate() {
+            let placement = &draft.placement;
+            placement.check()?;
             self.check_slots(placement)?;
             if let Some(key) = &placement.key {
                 if let Some(id) = self.store.task_with_key(caller.uid, key)? {
@@ -157,15 +150,15 @@ impl<S: Store, E: Executor> Engine<S, E> {
         &mut self,
         now: Timestamp,
         owner: u32,
-        submission: &Submission,
+        draft: &Draft,
         waits: &Waits,
         schedule: Option<&str>,
     ) -> store::Result<TaskId> {
-        let due = due(&submission.placement, now);
-        let state = first_state(&submission.placement, due, !waits.open.is_empty());
-        let new = NewTask { owner, submission, state, now, due, open_dependencies: &waits.open, schedule };
+        let due = due(&draft.placement, now);
+        let state = first_state(&draft.placement, due, !waits.open.is_empty());
+        let new = NewTask { owner, draft, state, now, due, open_dependencies: &waits.open, schedule };
         let id = self.store.insert_task(&new)?;
-        let queue = &submission.placement.queue;
+        let queue = &draft.placement.queue;
         self.memory.count(queue, None, Some(state));
         let kind = EventKind::Submitted { state };
         let event = self.store.append_event(now, Some((id, owner)), queue, kind)?;

@@ -75,11 +75,16 @@ impl Db {
 
     /// The value as the JSON that is stored.
     pub(super) fn document<T: Serialize>(&self, action: &'static str, value: &T) -> Result<String> {
-        serde_json::to_string(value).map_err(|source| Error::Database {
-            action,
-            path: self.path.clone(),
-            source: Box::new(source),
-        })
+        serde_json::to_string(value).map_err(|source| self.unwritable(action, source))
+    }
+
+    /// What the store says of a value that cannot be put into the form in which it is kept.
+    pub(super) fn unwritable(
+        &self,
+        action: &'static str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Error {
+        Error::Database { action, path: self.path.clone(), source: source.into() }
     }
 
     /// What the store says of a failure of SQLite.

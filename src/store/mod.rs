@@ -30,7 +30,7 @@ mod tests;
 pub use error::{Error, Result};
 pub use open::Settings;
 pub use page::{EventFilter, EventPage, Filter, Line, Listing, Page};
-pub use records::{Candidate, Counts, NewTask, OpenAttempt};
+pub use records::{Candidate, Counts, Draft, NewTask, OpenAttempt};
 pub use schema::{check_schema, newest_schema};
 pub use sqlite::SqliteStore;
 

@@ -2,10 +2,29 @@
 
 use std::collections::BTreeMap;
 
-use crate::task::{AttemptKey, Claim, Dependency, State, Submission, TaskId, Timestamp};
+use crate::task::{AttemptKey, Claim, Dependency, Placement, State, Submission, TaskId, Timestamp};
 
 /// How many tasks of a queue are in each state.
 pub type Counts = BTreeMap<State, u64>;
+
+/// A submission with its specification in the form in which it is kept. Whoever takes it in makes that, so that the
+/// one thread that writes need not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// When and where it runs.
+    pub placement: Placement,
+    /// What it reads on standard input.
+    pub stdin: Option<Vec<u8>>,
+    /// The specification, or why it has no such form.
+    pub(super) document: std::result::Result<String, String>,
+}
+
+impl From<Submission> for Draft {
+    fn from(submission: Submission) -> Self {
+        let document = serde_json::to_string(&submission.spec).map_err(|fault| fault.to_string());
+        Self { placement: submission.placement, stdin: submission.stdin, document }
+    }
+}
 
 /// A task as it is first written.
 #[derive(Debug)]
@@ -13,7 +32,7 @@ pub struct NewTask<'a> {
     /// The user who submits it.
     pub owner: u32,
     /// What was asked for.
-    pub submission: &'a Submission,
+    pub draft: &'a Draft,
     /// The state that it starts in.
     pub state: State,
     /// When it was accepted.

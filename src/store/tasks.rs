@@ -42,7 +42,7 @@ where
 
 pub(super) fn insert(store: &mut SqliteStore, new: &NewTask<'_>) -> Result<TaskId> {
     let (db, books) = (&store.db, &mut store.books);
-    let placement = &new.submission.placement;
+    let placement = &new.draft.placement;
     let lane = books.lane_of(db, &placement.queue)?;
     let id = books.next_task();
     db.execute(
@@ -61,9 +61,10 @@ pub(super) fn insert(store: &mut SqliteStore, new: &NewTask<'_>) -> Result<TaskI
             new.schedule,
         ),
     )?;
-    let document = db.document(sql::INSERT_SPEC.action(), &new.submission.spec)?;
+    let document =
+        new.draft.document.as_ref().map_err(|fault| db.unwritable(sql::INSERT_SPEC.action(), fault.as_str()))?;
     db.execute(sql::INSERT_SPEC, (id.0, document))?;
-    if let Some(input) = &new.submission.stdin {
+    if let Some(input) = &new.draft.stdin {
         db.execute(sql::INSERT_INPUT, (id.0, input))?;
     }
     for dependency in new.open_dependencies {

@@ -127,7 +127,7 @@ impl Day {
             let label = format!("task-{}", self.submitted.len());
             let submission = ask::submission(&mut self.rng, self.now, &known, &label);
             self.submitted.insert(label, submission.clone());
-            tasks.push(submission);
+            tasks.push(submission.into());
         }
         let caller = ask::caller(&mut self.rng);
         self.ask(caller, Command::Submit(tasks));

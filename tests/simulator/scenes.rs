@@ -53,7 +53,7 @@ impl Scene {
         let now = Timestamp(1_795_161_600_000_000);
         let mut scene = Self { daemon: Daemon::new(&settings, 1, now), settings, now };
         scene.daemon.runner.link();
-        scene.daemon.ask(ROOT, Command::Submit(tasks));
+        scene.daemon.ask(ROOT, Command::Submit(tasks.into_iter().map(Into::into).collect()));
         scene.beats();
         scene.daemon.fed();
         scene

@@ -11,7 +11,7 @@ use crate::api::body::{self, Received};
 use crate::api::context::Context;
 use crate::api::params::{By, Params, task_id};
 use crate::api::{Settings, Terms, documents};
-use crate::engine::{Command, Filter, Page, Query, Reply};
+use crate::engine::{Command, Draft, Filter, Page, Query, Reply};
 use crate::task::{Label, QueueName, Submission, TaskId};
 use crate::wire::api::{
     Accepted, Batch, Fault, Order, Problem, SubmitRequest, TaskDetail, TaskRequest, TasksPage, submission,
@@ -34,13 +34,13 @@ pub(in crate::api) async fn submit(
 ) -> Result<Response, Failure> {
     let received = body::read(&context, body).await?;
     let (terms, most) = (context.terms(), context.settings.max_batch);
-    let submissions = if received.bytes.len() <= AT_ONCE {
+    let drafts = if received.bytes.len() <= AT_ONCE {
         parse(&received, &terms, most)?
     } else {
         let parsed = tokio::task::spawn_blocking(move || parse(&received, &terms, most)).await;
         parsed.map_err(|_| Failure::new(500, "internal", "Internal error", "the request could not be parsed"))??
     };
-    match context.ask(caller, Command::Submit(submissions)).await? {
+    match context.ask(caller, Command::Submit(drafts)).await? {
         Reply::Accepted(tasks) => {
             let existing = tasks.iter().filter(|(_, existed)| *existed).map(|(id, _)| *id).collect();
             let accepted = Accepted { ids: tasks.into_iter().map(|(id, _)| id).collect(), existing };
@@ -50,7 +50,7 @@ pub(in crate::api) async fn submit(
     }
 }
 
-fn parse(received: &Received, terms: &Terms, most: usize) -> Result<Vec<Submission>, Failure> {
+fn parse(received: &Received, terms: &Terms, most: usize) -> Result<Vec<Draft>, Failure> {
     let batch: Batch<'_> = serde_json::from_slice(&received.bytes)
         .map_err(|error| Failure::malformed(format!("the body is not as expected: {error}")))?;
     if batch.tasks.is_empty() {
@@ -60,7 +60,7 @@ fn parse(received: &Received, terms: &Terms, most: usize) -> Result<Vec<Submissi
         let detail = format!("there are {} tasks in the request; at most {most} fit", batch.tasks.len());
         return Err(Failure::new(413, "too-large", "Content too large", detail));
     }
-    let mut submissions = Vec::with_capacity(batch.tasks.len());
+    let mut drafts = Vec::with_capacity(batch.tasks.len());
     let mut expanded = 0;
     for (index, text) in batch.tasks.iter().enumerate() {
         let task = TaskRequest::parse(text)
@@ -72,9 +72,9 @@ fn parse(received: &Received, terms: &Terms, most: usize) -> Result<Vec<Submissi
             let detail = "with the defaults in each, the tasks come to more than 64 MiB; send fewer at once";
             return Err(Failure::new(413, "too-large", "Content too large", detail));
         }
-        submissions.push(task);
+        drafts.push(task.into());
     }
-    Ok(submissions)
+    Ok(drafts)
 }
 
 fn short_enough(task: Submission, most: usize) -> Result<Submission, Fault> {

@@ -76,10 +76,10 @@ fn a_database_without_room_says_full_and_nothing_of_the_change_happened() {
     set(&store, pages);
     store.begin().unwrap();
     let stdin = Some(vec![1; 1 << 20]);
-    let large = Submission { stdin, ..submission() };
+    let large = Submission { stdin, ..submission() }.into();
     let new = NewTask {
         owner: 1,
-        submission: &large,
+        draft: &large,
         state: State::Queued,
         now: NOW,
         due: None,
@@ -158,10 +158,10 @@ fn a_full_disk_loses_nothing_accepted_and_goes_on_when_there_is_room() {
     let fault = loop {
         store.begin().unwrap();
         let stdin = Some(vec![1; 20_000]);
-        let submission = Submission { stdin, ..submission() };
+        let draft = Submission { stdin, ..submission() }.into();
         let new = NewTask {
             owner: 1,
-            submission: &submission,
+            draft: &draft,
             state: State::Queued,
             now: NOW,
             due: None,

@@ -36,8 +36,8 @@ fn fill(store: &mut SqliteStore, rows: &[Row]) {
     for (owner, name, state, label, schedule) in rows.iter().copied() {
         let label = label.map(|word| word.parse().unwrap());
         let placement = Placement { queue: queue(name), label, ..Placement::default() };
-        let submission = &Submission { placement, ..submission() };
-        let new = NewTask { owner, submission, state, now: NOW, due: None, open_dependencies: &[], schedule };
+        let draft = &Submission { placement, ..submission() }.into();
+        let new = NewTask { owner, draft, state, now: NOW, due: None, open_dependencies: &[], schedule };
         store.insert_task(&new).unwrap();
     }
 }

@@ -84,7 +84,8 @@ pub(super) fn insert_for(
     due: Option<Timestamp>,
     open_dependencies: &[Dependency],
 ) -> TaskId {
-    store.insert_task(&NewTask { owner, submission, state, now: NOW, due, open_dependencies, schedule: None }).unwrap()
+    let draft = &submission.clone().into();
+    store.insert_task(&NewTask { owner, draft, state, now: NOW, due, open_dependencies, schedule: None }).unwrap()
 }
 
 pub(super) fn change(store: &mut SqliteStore, id: TaskId, with: impl FnOnce(&mut Task)) -> Task {

@@ -29,7 +29,7 @@ fn a_task_reads_back_as_it_was_given_non_utf8_words_and_16_mib_of_input_included
     let mut store = place.open();
     let new = NewTask {
         owner: u32::MAX,
-        submission: &submission,
+        draft: &submission.clone().into(),
         state: State::Scheduled,
         now: NOW,
         due: Some(Timestamp(i64::MAX)),
@@ -367,10 +367,10 @@ fn the_first_queued_task_is_told_with_when_it_became_so() {
     let mut store = SqliteStore::in_memory().unwrap();
     store.begin().unwrap();
     assert_eq!(store.first_queued(&queue("default")).unwrap(), None);
-    let submission = submission();
+    let draft = submission().into();
     let new = |owner, state| NewTask {
         owner,
-        submission: &submission,
+        draft: &draft,
         state,
         now: NOW,
         due: None,
