@@ -54,7 +54,7 @@ pub use crate::store::{Counts, Draft, Error as StoreError, EventFilter, EventPag
 
 use crate::executor::{Executor, Report};
 use crate::store::{self, Store};
-use crate::task::{AttemptKey, Event, EventKind, QueueName, State, Task, Timestamp};
+use crate::task::{AttemptKey, Event, EventKind, QueueName, Spec, State, Task, TaskId, Timestamp};
 use hooks::Watch;
 use link::Link;
 use memory::Memory;
@@ -82,6 +82,8 @@ pub struct Engine<S, E> {
     round: Option<Round>,
     /// Reserved attempts whose start was ordered and is not yet committed.
     begun: BTreeSet<AttemptKey>,
+    /// What reserved tasks run, as it was read when they were.
+    specs: BTreeMap<TaskId, Spec>,
     /// What has arrived and was not yet taken up.
     inbox: VecDeque<Message>,
     /// Reports of beats that could not be committed.
@@ -142,6 +144,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
             trouble: None,
             round: None,
             begun: BTreeSet::new(),
+            specs: BTreeMap::new(),
             inbox: VecDeque::new(),
             kept: VecDeque::new(),
             outbox: Outbox::default(),

@@ -66,7 +66,9 @@ impl<S: Store, E: Executor> Engine<S, E> {
     }
 
     pub(super) fn claim(&mut self, now: Timestamp, runner: &Runner, id: TaskId, is_news: bool) -> store::Result<()> {
-        let (Some(task), Some(spec)) = (self.store.task(id)?, self.store.spec(id)?) else { return Ok(()) };
+        // What an accepted task runs never changes.
+        let spec = self.specs.remove(&id).map_or_else(|| self.store.spec(id), |spec| Ok(Some(spec)))?;
+        let (Some(task), Some(spec)) = (self.store.task(id)?, spec) else { return Ok(()) };
         if task.state.after(Trigger::Claim).is_err() {
             return Ok(());
         }

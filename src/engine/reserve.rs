@@ -23,7 +23,7 @@ use crate::store::{self, Store};
 use crate::task::{AttemptKey, Breaker, OnInterrupt, QueueName, State, TaskId, Timestamp};
 
 /// Reservations for each slot: short tasks take a few of them between two commits.
-const AHEAD_PER_SLOT: u32 = 4;
+const AHEAD_PER_SLOT: u32 = 8;
 
 /// Reservations at most.
 const MOST_AHEAD: u32 = 64;
@@ -45,6 +45,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
                 break;
             }
         }
+        self.specs.retain(|id, _| self.memory.reserved.contains_key(id));
         Ok(())
     }
 
@@ -75,6 +76,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
         let key = AttemptKey { task: id, attempt: task.attempts.saturating_add(1) };
         let claimed = self.write_claim(now, runner, key)?;
         self.memory.reserved.insert(id, Reserved { attempt: key.attempt, claimed });
+        self.specs.insert(id, spec);
         Ok(true)
     }
 

@@ -15,7 +15,7 @@ use crate::store::{self, Store};
 use crate::task::{State, Timestamp};
 
 /// How long ends wait for others at most.
-const HOLD: Duration = Duration::from_millis(2);
+const HOLD: Duration = Duration::from_millis(4);
 
 /// A transaction, with what it took up and what the engine is put back to where it fails.
 pub(super) struct Round {
@@ -97,6 +97,8 @@ impl<S: Store, E: Executor> Engine<S, E> {
         self.link = round.link;
         self.retain_at = round.retain_at;
         self.watch = round.watch;
+        // The number of a task that was not accepted goes to another one.
+        self.specs.clear();
         self.give_up(now, error, round.reports);
     }
 
@@ -141,7 +143,10 @@ impl<S: Store, E: Executor> Engine<S, E> {
             order.give(&mut self.executor);
         }
         self.executor.acknowledge(&acknowledged);
-        self.executor.flush();
+        // Where every slot is taken and the next start is reserved, this rides along with that.
+        if self.memory.used < self.settings.slots || self.memory.reserved.is_empty() {
+            self.executor.flush();
+        }
         for (reply, answer) in outbox.answers {
             reply(answer);
         }

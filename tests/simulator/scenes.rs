@@ -14,7 +14,7 @@ use taskdaemon::task::{
 use crate::ask;
 use crate::daemon::{Daemon, ROOT};
 
-const MOMENT: Duration = Duration::from_millis(2);
+const MOMENT: Duration = Duration::from_millis(4);
 
 struct Scene {
     daemon: Daemon,
