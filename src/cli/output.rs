@@ -93,6 +93,12 @@ fn complain(text: impl Display) {
     let _ = io::stderr().lock().write_all(format!("taskdaemon: {text}\n").as_bytes());
 }
 
+/// Draws on standard error, for people who look at a terminal.
+pub(super) fn draw(text: &str) {
+    // Where standard error is closed nobody looks.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// What went wrong, and what to try next, as it is said.
 pub(super) fn words(message: &str, hint: Option<&str>) -> String {
     hint.map_or_else(|| message.to_owned(), |hint| format!("{message}\ntaskdaemon: try: {hint}"))

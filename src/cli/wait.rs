@@ -101,7 +101,8 @@ fn watch(
 ) -> anyhow::Result<Tally> {
     request.timeout_ms = deadline.map(request::millis);
     let mut tally = Tally::new(&request);
-    let progress = Progress::new(session.output.has_progress() && tally.is_many());
+    let drawn = tally.is_many() && session.output.has_progress();
+    let progress = Progress::new(drawn.then(|| session.output.width()));
     for line in client.wait(request, Patience::Endless)? {
         let line = line?;
         if session.output.is_json() {

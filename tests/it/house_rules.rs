@@ -35,7 +35,6 @@ const CRATES: &[(&str, &[&str])] = &[
     ("anyhow", &["cli"]),
     ("clap", &["cli"]),
     ("comfy_table", &["cli"]),
-    ("indicatif", &["cli"]),
 ];
 
 /// The places, as `file:line: word`, of every word that `is_wrong`.
