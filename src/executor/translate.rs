@@ -113,7 +113,9 @@ fn fault_sentence(fault: wire::Fault, errno: i32, subject: &Bytes) -> (String, i
         wire::Fault::NotAProgram => format!("{subject} is no program for this machine, and no script with a #! line"),
         wire::Fault::BadArguments => "arguments and environment are too large, or hold a NUL byte".to_owned(),
         wire::Fault::DirectoryGone => format!("the working directory {subject} does not exist"),
-        wire::Fault::DirectoryForbidden => format!("the working directory {subject} may not be entered"),
+        wire::Fault::DirectoryForbidden => {
+            format!("the working directory {subject} may not be entered by the tasks' user (try --directory)")
+        }
         wire::Fault::DirectoryIsFile => format!("the working directory {subject} is not a directory"),
         wire::Fault::LimitRefused => format!("a limit is above what the service itself has: {cause}"),
         wire::Fault::NiceRefused => format!("the nice value is below the service's own: {cause}"),

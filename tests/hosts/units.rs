@@ -1,6 +1,7 @@
 //! Promises S4 and S5 for the units: what systemd thinks of them, and what they are like when things go wrong.
 
 use crate::host::{Host, Kind};
+use crate::package;
 use crate::stories::stories;
 
 stories! {
@@ -54,10 +55,19 @@ fn the_units_are_sound_and_expose_little(host: &mut Host) {
     host.run("systemd-analyze verify --man=no /usr/lib/systemd/system/taskdaemon*");
     host.run("XDG_RUNTIME_DIR=/run systemd-analyze verify --user --man=no /usr/lib/systemd/user/taskdaemon*");
     // In tenths.
-    for (unit, most) in [("taskdaemon", 5), ("taskdaemon-runner", 17)] {
+    for (unit, most) in [("taskdaemon", 5), ("taskdaemon-runner", 15)] {
         let options = format!("--offline=yes --no-pager --threshold={most}");
         let told = host.run(&format!("systemd-analyze security {options} /usr/lib/systemd/system/{unit}.service"));
         println!("{}", told.lines().last().unwrap_or_default());
+    }
+    let examples = package::source().join("systemd/examples");
+    let limits = std::fs::read_to_string(examples.join("limits.conf")).unwrap();
+    drop_in(host, "taskdaemon-runner.service", &limits);
+    host.run("systemd-analyze verify --man=no taskdaemon-runner.service");
+    assert_eq!(property(host, "taskdaemon-runner", "CPUQuotaPerSecUSec"), "2s", "in force without a restart");
+    if host.kind == Kind::Systemd257 {
+        drop_in(host, "taskdaemon.service", &std::fs::read_to_string(examples.join("backoff.conf")).unwrap());
+        host.run("systemd-analyze verify --man=no taskdaemon.service");
     }
     // Its own sandbox is in force on top of that.
     assert_eq!(host.run("taskdaemon status --json | jq --compact-output .sandbox.missing"), "[]");
