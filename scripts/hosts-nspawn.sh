@@ -8,12 +8,20 @@ readonly nspawn_systemd=(systemd systemd-sysv dbus dbus-user-session libpam-syst
 # Commands that a task runs on any day, and some that only a task with more rights runs.
 readonly nspawn_everyday=(at git iproute2 iputils-ping perl python3 strace sudo)
 
+# What building a package needs; Rust itself comes from this machine.
+readonly nspawn_builder=(binutils dpkg-dev gcc git libc6-dev libsqlite3-dev pkg-config rpm)
+
 # Prints the Debian release of a host, and its packages: all that a story needs, for it has no network. Usage: contents HOST
 contents() {
     case "$1" in
         systemd-252) printf '%s\n' bookworm "${nspawn_base[@]}" "${nspawn_systemd[@]}" "${nspawn_everyday[@]}" ;;
         systemd-257) printf '%s\n' trixie "${nspawn_base[@]}" "${nspawn_systemd[@]}" "${nspawn_everyday[@]}" ;;
         sysvinit) printf '%s\n' bookworm "${nspawn_base[@]}" sysvinit-core sysv-rc initscripts insserv ifupdown ;;
+        builder) printf '%s\n' bookworm "${nspawn_base[@]}" "${nspawn_systemd[@]}" "${nspawn_builder[@]}" ;;
+        builder-sysvinit)
+            contents sysvinit
+            printf '%s\n' "${nspawn_builder[@]}"
+            ;;
         openrc) printf '%s\n' bookworm "${nspawn_base[@]}" sysvinit-core openrc initscripts insserv ifupdown ;;
         rpm) printf '%s\n' bookworm "${nspawn_base[@]}" "${nspawn_systemd[@]}" rpm dnf ;;
     esac
@@ -119,9 +127,20 @@ announce_nspawn() {
 
 # The first process of a namespace: mounts, boots, boots again after a reboot. Usage: keep_nspawn UNATTENDED UP BIND…
 keep_nspawn() {
-    local up=$2 nspawn status=133
+    local up=$2 nspawn status=133 options=() option over=$2/over
     # Volatile: what is synced need not be on the disk, since nothing outlives the machine anyway.
     mount -t overlay overlay -o "lowerdir=$(<"$up/prepared"),upperdir=$up/upper,workdir=$up/work,volatile" "$up/root"
+    # In memory: overlayfs takes no upper directory that is inside the lower one, as it may be here.
+    mkdir "$over" && mount -t tmpfs tmpfs "$over"
+    for option in "${@:3}"; do
+        if [[ $option == --over=* ]]; then
+            over=$(mktemp -d "$2/over/XXXXXX")
+            mkdir "$over"/{upper,work,root}
+            mount -t overlay overlay -o "lowerdir=${option#*=},upperdir=$over/upper,workdir=$over/work" "$over/root"
+            option=--bind=$over/root:${option#*=}
+        fi
+        options+=("$option")
+    done
     trap 'exit 143' TERM
     [ -n "$1" ] || { cat <&3 >/dev/null && kill -TERM 1; } >/dev/null &
     while [ "$status" -eq 133 ]; do
@@ -129,7 +148,7 @@ keep_nspawn() {
         # Landlock is not among the calls that nspawn 252 lets through.
         TERM=dumb systemd-nspawn --quiet --directory="$up/root" --machine="$(<"$up/host")" --register=no --keep-unit \
             --system-call-filter="landlock_create_ruleset landlock_add_rule landlock_restrict_self" --private-network \
-            --boot --console=read-only --link-journal=no "${@:3}" </dev/null 3<&- >>"$up/console" 2>&1 &
+            --boot --console=read-only --link-journal=no "${options[@]}" </dev/null 3<&- >>"$up/console" 2>&1 &
         nspawn=$!
         tell_when_up "$nspawn" &
         wait "$nspawn" || status=$?

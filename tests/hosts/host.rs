@@ -31,6 +31,10 @@ pub(crate) enum Kind {
     Openrc,
     /// Debian 12 with rpm and dnf.
     Rpm,
+    /// Debian 12 with what building needs, and this source at its own path.
+    Builder,
+    /// The same with sysvinit-core.
+    BuilderSysvinit,
 }
 
 impl Kind {
@@ -42,6 +46,8 @@ impl Kind {
             "sysvinit" => Self::Sysvinit,
             "openrc" => Self::Openrc,
             "rpm" => Self::Rpm,
+            "builder" => Self::Builder,
+            "builder_sysvinit" => Self::BuilderSysvinit,
             _ => panic!("there is no host {name}"),
         }
     }
@@ -54,12 +60,14 @@ impl Kind {
             Self::Sysvinit => "sysvinit",
             Self::Openrc => "openrc",
             Self::Rpm => "rpm",
+            Self::Builder => "builder",
+            Self::BuilderSysvinit => "builder-sysvinit",
         }
     }
 
     /// Whether systemd is its first process.
     pub(crate) fn has_systemd(self) -> bool {
-        matches!(self, Self::Systemd252 | Self::Systemd257 | Self::Rpm)
+        matches!(self, Self::Systemd252 | Self::Systemd257 | Self::Rpm | Self::Builder)
     }
 }
 

@@ -16,6 +16,7 @@ mod limits;
 mod machine;
 mod package;
 mod power;
+mod quickstart;
 mod stories;
 mod units;
 mod upgrade;

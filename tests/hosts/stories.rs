@@ -1,6 +1,7 @@
 //! How a story becomes one test for each host that it is told on.
 
 use crate::host::{Host, Kind, why_not};
+use crate::quickstart;
 
 /// Makes of each story, a function of a [`Host`], a module of tests: one for each kind of host that it names.
 ///
@@ -26,5 +27,9 @@ pub(crate) fn tell(kind: &str, story: fn(&mut Host)) {
         eprintln!("left out: {reason}");
         return;
     }
-    story(&mut Host::boot(kind));
+    let mut host = match kind {
+        Kind::Builder | Kind::BuilderSysvinit => quickstart::boot(kind),
+        Kind::Systemd252 | Kind::Systemd257 | Kind::Sysvinit | Kind::Openrc | Kind::Rpm => Host::boot(kind),
+    };
+    story(&mut host);
 }
