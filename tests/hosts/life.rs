@@ -9,6 +9,7 @@ stories! {
     a_host_boots_and_boots_again on [systemd_252, systemd_257, sysvinit, openrc];
     an_installed_package_runs on [systemd_252, systemd_257, sysvinit];
     a_member_of_the_group_submits_and_a_stranger_is_refused on [systemd_252, systemd_257, sysvinit];
+    the_status_of_the_service_is_what_the_standard_says on [systemd_252, systemd_257, sysvinit];
     removing_keeps_the_queue_and_purging_leaves_nothing on [systemd_252, systemd_257, sysvinit];
 }
 
@@ -75,6 +76,29 @@ fn a_member_of_the_group_submits_and_a_stranger_is_refused(host: &mut Host) {
     host.fails(77, &as_user("bob", &format!("taskdaemon --system cancel {id}")));
     host.run_as("alice", &format!("taskdaemon --system cancel {id}"));
     host.run("taskdaemon status");
+}
+
+fn the_status_of_the_service_is_what_the_standard_says(host: &mut Host) {
+    // The Linux Standard Base: 0 runs, 1 dead with a PID file, 2 dead with a lock, 3 does not run, 4 unknown.
+    let status = "service taskdaemon status";
+    host.install();
+    host.run(status);
+    if host.kind.has_systemd() {
+        // It knows no dead ones: it would have started them again.
+        host.run("systemctl stop taskdaemon.service");
+        host.fails(3, status);
+    } else {
+        host.run("kill -KILL $(cat /run/taskdaemon.pid)");
+        host.wait_until("service taskdaemon status; test $? -eq 1");
+        host.run("rm /run/taskdaemon.pid /run/taskdaemon/*.pid");
+        host.fails(2, status);
+        host.run("service taskdaemon start && service taskdaemon status && service taskdaemon stop");
+        host.fails(3, status);
+    }
+    host.run("apt-get remove --yes taskdaemon");
+    // Removed, its script is still there, being configuration.
+    let script = if host.kind.has_systemd() { status } else { "sh /etc/init.d/taskdaemon status" };
+    host.fails(4, script);
 }
 
 /// What there is on the host, but for what the system and the packager keep for themselves: paths with owner and mode,
