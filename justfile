@@ -15,6 +15,10 @@ full *filter:
 setup:
     scripts/setup
 
+# The packages, in target/dist/.
+package *format:
+    scripts/package {{format}}
+
 # Builds, then shows the daemon at real work.
 quickstart:
     scripts/quickstart

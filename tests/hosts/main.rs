@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that finds nothing to unwrap has failed")]
 #![allow(dead_code, reason = "not every story needs everything")]
 
+mod aborted;
 mod activation;
 mod configuration;
 mod elsewhere;
