@@ -181,9 +181,12 @@ has_booted() {
 
 # Ends what is left of a host, and its control groups. Usage: forget_nspawn UP
 forget_nspawn() {
-    local root deadline=$((SECONDS + patience)) pid
+    local root deadline=$((SECONDS + patience)) pid keeper
     pid=$(<"$1/pid")
-    [ ! -s "$1/keeper" ] || kill -KILL "$(<"$1/keeper")" 2>/dev/null || true
+    keeper=$(cat "$1/keeper" 2>/dev/null || true)
+    if grep -qszxF -e "$1" "/proc/${keeper:-none}/cmdline"; then
+        kill -KILL "$keeper" 2>/dev/null || true
+    fi
     for root in /sys/fs/cgroup{,/unified,/systemd}/taskdaemon-host."$pid"; do
         while [ -d "$root" ] && ! find "$root" -depth -type d -exec rmdir {} + 2>/dev/null; do
             [ "$SECONDS" -lt "$deadline" ] || die "what ran in $root does not end"

@@ -239,6 +239,22 @@ impl Host {
         self.await_word("down");
     }
 
+    /// What `scripts/hosts` knows it by.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether `scripts/hosts list` names a host.
+    pub(crate) fn is_listed(name: &str) -> bool {
+        let output = script(&["list"]).output().expect("scripts/hosts runs");
+        told(&output).lines().any(|line| line.split(' ').next() == Some(name))
+    }
+
+    /// Kills the process that keeps it, as nothing but SIGKILL does.
+    pub(crate) fn kill_keeper(&mut self) {
+        self.keeper.kill().expect("it is a child");
+    }
+
     /// What it had to say: the console, the journal, the logs.
     pub(crate) fn log(&self) -> String {
         told(&script(&["log", &self.name]).output().expect("scripts/hosts runs"))

@@ -1,12 +1,15 @@
 //! Promises P2 and P3 for a package's life: installed, used, removed, installed again, purged.
 
 use std::collections::BTreeSet;
+use std::process::Command;
+use std::time::Instant;
 
-use crate::host::{Host, as_user};
+use crate::host::{DEADLINE, Host, as_user, told};
 use crate::stories::stories;
 
 stories! {
     a_host_boots_and_boots_again on [systemd_252, systemd_257, sysvinit, openrc];
+    a_host_ends_with_whoever_booted_it_and_leaves_nothing on [systemd_252, sysvinit];
     an_installed_package_runs on [systemd_252, systemd_257, sysvinit];
     a_member_of_the_group_submits_and_a_stranger_is_refused on [systemd_252, systemd_257, sysvinit];
     the_status_of_the_service_is_what_the_standard_says on [systemd_252, systemd_257, sysvinit];
@@ -24,6 +27,25 @@ fn a_host_boots_and_boots_again(host: &mut Host) {
     assert_eq!(host.run_as("nobody", "echo \"it's $(id -un)\""), "it's nobody");
     host.wait_until("test -e /root/kept");
     host.power_off();
+}
+
+fn a_host_ends_with_whoever_booted_it_and_leaves_nothing(host: &mut Host) {
+    let leftovers = |name: &str| {
+        let processes = Command::new("pgrep").args(["-f", &format!("up/{name}( |/|$)")]).output().unwrap();
+        (Host::is_listed(name), told(&processes))
+    };
+    let mut other = Host::boot(host.kind);
+    let name = other.name().to_owned();
+    assert!(Host::is_listed(&name));
+    other.run("sleep 1000 >/dev/null 2>&1 &");
+    // As when the tests are killed: nobody has the time to clean up.
+    other.kill_keeper();
+    drop(other);
+    let start = Instant::now();
+    while leftovers(&name) != (false, String::new()) {
+        assert!(start.elapsed() < DEADLINE, "left of {name}: {:?}", leftovers(&name));
+    }
+    host.run("true");
 }
 
 fn an_installed_package_runs(host: &mut Host) {
