@@ -108,7 +108,7 @@ fn outcomes(host: &Host, label: &str) -> BTreeMap<&'static str, bool> {
     let list: serde_json::Value = serde_json::from_str(&list).unwrap();
     let list = list.as_array().unwrap();
     let succeeded = |id: &str| {
-        let found = list.iter().find(|task| task["id"].to_string() == id);
+        let found = list.iter().find(|task| task["id"].as_u64() == id.parse().ok());
         found.unwrap_or_else(|| panic!("no task {id}"))["state"] == "succeeded"
     };
     commands().zip(ids.lines()).map(|((name, _), id)| (*name, succeeded(id))).collect()

@@ -153,7 +153,6 @@ impl Host {
     }
 
     /// Runs a line of shell, which may fail.
-    #[allow(clippy::print_stdout, reason = "shown where the story fails")]
     pub(crate) fn attempt(&self, line: &str) -> Output {
         println!("# {line}");
         let output = self.command(line).output().expect("it runs");
@@ -262,7 +261,6 @@ impl Host {
 }
 
 impl Drop for Host {
-    #[allow(clippy::print_stdout, reason = "shown where the story fails")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             println!("{}", self.log());

@@ -146,7 +146,6 @@ impl Machine {
     }
 
     /// Runs a line of shell as root, which may fail.
-    #[allow(clippy::print_stdout, reason = "shown where the story fails")]
     pub(crate) fn attempt(&mut self, line: &str) -> Said {
         println!("# {line}");
         let power = self.power.as_mut().expect("it is on");
@@ -178,7 +177,6 @@ impl Machine {
 }
 
 impl Drop for Machine {
-    #[allow(clippy::print_stdout, reason = "shown where the story fails")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             println!("{}", std::fs::read_to_string(self.path("console")).unwrap_or_default());

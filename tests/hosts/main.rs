@@ -3,6 +3,7 @@
 //! `cargo test --test hosts` tells all of them, `… reboot` those with that word in their name, `… systemd_252` those on
 //! that host. They need root; elsewhere each says that it was left out.
 #![allow(clippy::unwrap_used, reason = "a test that finds nothing to unwrap has failed")]
+#![allow(clippy::print_stdout, reason = "what a story says is shown where it fails")]
 #![allow(dead_code, reason = "not every story needs everything")]
 
 mod aborted;
