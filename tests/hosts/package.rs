@@ -25,18 +25,26 @@ fn directory(format: &'static str) -> PathBuf {
     target.join("dist")
 }
 
+/// The only package of ours in a directory. Usage: `only(directory, "taskdaemon_", ".deb")`.
+pub(crate) fn only(directory: &Path, prefix: &str, suffix: &str) -> PathBuf {
+    let files = std::fs::read_dir(directory).expect("there are packages").flatten().map(|entry| entry.path());
+    let is_ours = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(prefix) && name.ends_with(suffix)
+    };
+    let found: Vec<PathBuf> = files.filter(is_ours).collect();
+    assert_eq!(found.len(), 1, "one package is in {}: {found:?}", directory.display());
+    found.into_iter().next().unwrap_or_default()
+}
+
 /// The `.deb`, made once for all stories of a run.
 pub(crate) fn deb() -> &'static Path {
     static DEB: OnceLock<PathBuf> = OnceLock::new();
-    DEB.get_or_init(|| {
-        let directory = directory("deb");
-        let files = std::fs::read_dir(&directory).expect("there are packages").flatten().map(|entry| entry.path());
-        let is_ours = |path: &PathBuf| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with("taskdaemon_") && name.ends_with(".deb")
-        };
-        let found: Vec<PathBuf> = files.filter(is_ours).collect();
-        assert_eq!(found.len(), 1, "one package is in {}: {found:?}", directory.display());
-        found.into_iter().next().unwrap_or_default()
-    })
+    DEB.get_or_init(|| only(&directory("deb"), "taskdaemon_", ".deb"))
+}
+
+/// The `.rpm`, made once for all stories of a run.
+pub(crate) fn rpm() -> &'static Path {
+    static RPM: OnceLock<PathBuf> = OnceLock::new();
+    RPM.get_or_init(|| only(&directory("rpm"), "taskdaemon-", ".rpm"))
 }
