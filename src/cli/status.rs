@@ -50,11 +50,7 @@ impl Report {
     /// Asks the daemon, and looks at its files where it does not answer.
     pub(super) fn look(session: &Session<'_>) -> anyhow::Result<Self> {
         let place = session.place();
-        let asked = place.socket().ok().map(|socket| {
-            let mut client = Client::connect(&socket)?;
-            client.set_timeout(Some(PATIENCE));
-            client.status()
-        });
+        let asked = place.socket().ok().map(|socket| Client::connect_within(&socket, PATIENCE)?.status());
         if let Some(Ok(document)) = asked {
             return Ok(Self::Answers(Box::new(document)));
         }

@@ -43,8 +43,13 @@ pub struct Client {
 impl Client {
     /// Connects to the daemon's socket.
     pub fn connect(path: &Path) -> Result<Self> {
-        let connection = Connection::open(path)?;
-        Ok(Self { path: path.to_owned(), timeout: Some(TIMEOUT), kept: Some((connection, Instant::now())) })
+        Self::connect_within(path, TIMEOUT)
+    }
+
+    /// The same where neither the connection nor an answer may take longer than this.
+    pub fn connect_within(path: &Path, timeout: Duration) -> Result<Self> {
+        let connection = Connection::open(path, Some(timeout))?;
+        Ok(Self { path: path.to_owned(), timeout: Some(timeout), kept: Some((connection, Instant::now())) })
     }
 
     /// The socket.
@@ -63,7 +68,7 @@ impl Client {
         let kept = self.kept.take().filter(|(_, used)| used.elapsed() < IDLE);
         let connection = match kept {
             Some((connection, _)) => connection,
-            None => Connection::open(&self.path)?,
+            None => Connection::open(&self.path, self.timeout)?,
         };
         connection.ask(method, target, body, self.timeout)
     }

@@ -57,7 +57,7 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn open(path: &Path, method: &str, target: &str, body: Option<&[u8]>) -> Result<Self> {
-        let answer = Connection::open(path)?.ask(method, target, body, None)?.check()?;
+        let answer = Connection::open(path, None)?.ask(method, target, body, None)?.check()?;
         Ok(Self { path: path.to_owned(), reader: BufReader::new(answer) })
     }
 

@@ -1,9 +1,14 @@
 //! One connection: requests out, the heads of answers in, as HTTP/1.1 has it (RFC 9112).
 
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use nix::sys::socket::sockopt::SendTimeout;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket};
+use nix::sys::time::{TimeVal, TimeValLike as _};
 
 use super::answer::Answer;
 use super::{ClientError, Result};
@@ -20,9 +25,21 @@ pub(super) struct Connection {
     deadline: Option<Instant>,
 }
 
+/// A daemon that hangs takes nobody in any more, and then connect(2) waits as long as SO_SNDTIMEO has it; unix(7).
+fn connected(path: &Path, patience: Option<Duration>) -> io::Result<UnixStream> {
+    let stream = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    if let Some(patience) = patience {
+        let micros = patience.as_micros().try_into().unwrap_or(i64::MAX);
+        setsockopt(&stream, SendTimeout, &TimeVal::microseconds(micros))?;
+    }
+    connect(stream.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(stream.into())
+}
+
 impl Connection {
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        let stream = UnixStream::connect(path).map_err(|error| ClientError::connect(path, error))?;
+    /// Connects, which takes until the daemon has room for one more in its queue: at most `patience`.
+    pub(super) fn open(path: &Path, patience: Option<Duration>) -> Result<Self> {
+        let stream = connected(path, patience).map_err(|error| ClientError::connect(path, error))?;
         Ok(Self { path: path.to_owned(), stream, buffer: Vec::new(), taken: 0, deadline: None })
     }
 

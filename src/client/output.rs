@@ -71,7 +71,7 @@ impl Output {
             .into_text();
         let limit = if request.follow { None } else { self.timeout };
         let answer =
-            persist(self.patience, || Connection::open(&self.path)?.ask("GET", &target, None, limit)?.check())?;
+            persist(self.patience, || Connection::open(&self.path, limit)?.ask("GET", &target, None, limit)?.check())?;
         self.attempt = number(&answer, "taskdaemon-attempt")?;
         self.ended = answer.header("taskdaemon-ended") == Some("true");
         self.dropped_bytes = number(&answer, "taskdaemon-dropped-bytes")?;

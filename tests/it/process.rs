@@ -1,9 +1,12 @@
 //! Promises D3, D4, D6, D9, T9, C2: the daemon as a process.
 
 use std::fs;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
 use super::support::{Daemon, eventually, within};
 
@@ -79,6 +82,23 @@ fn d4_a_fault_in_the_configuration_keeps_nobody_from_telling_how_the_daemon_is()
     daemon.start();
     daemon.kill();
     assert_eq!(status.output().unwrap().status.code(), Some(1));
+}
+
+#[test]
+fn d4_a_daemon_that_takes_nobody_in_any_more_is_told_too() {
+    let daemon = Daemon::new();
+    daemon.signal(19);
+    // Until nobody else fits into the queue of its socket.
+    let waiting = std::iter::repeat_with(|| {
+        let client = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_NONBLOCK, None).unwrap();
+        connect(client.as_raw_fd(), &UnixAddr::new(&daemon.socket()).unwrap()).map(|()| client)
+    });
+    let waiting: Vec<_> = waiting.map_while(Result::ok).collect();
+    assert!(!waiting.is_empty());
+    let output = daemon.run(&["status"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("does not answer"), "{output:?}");
+    daemon.signal(18);
 }
 
 #[test]

@@ -24,10 +24,7 @@ pub(super) fn verify(service: &Service) -> Result<u32, ServiceError> {
     let (_, socket) = places(service.manager).map_err(ServiceError::NotRunning)?;
     let deadline = Instant::now() + PATIENCE;
     let pid = loop {
-        let asked = Client::connect(&socket).and_then(|mut client| {
-            client.set_timeout(Some(ANSWER));
-            client.status()
-        });
+        let asked = Client::connect_within(&socket, ANSWER).and_then(|mut client| client.status());
         match asked {
             Ok(status) => break status.pid,
             Err(error) if Instant::now() >= deadline => return Err(ServiceError::NotRunning(error.to_string())),
