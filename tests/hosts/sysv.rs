@@ -90,7 +90,7 @@ fn a_start_that_fails_says_why_at_once(host: &mut Host) {
     service(host, "stop", 0);
     // Somebody listens where the daemon would.
     let taken = "use Socket; socket(S, AF_UNIX, SOCK_STREAM, 0); bind(S, pack_sockaddr_un($ARGV[0])) or die $!; \
-        listen(S, 1); chmod 0777, $ARGV[0]; sleep 1000";
+        listen(S, 128); chmod 0777, $ARGV[0]; sleep 1000";
     host.run(&format!("setsid perl -e '{taken}' /run/taskdaemon/control.sock </dev/null >/dev/null 2>&1 &"));
     host.wait_until("test -S /run/taskdaemon/control.sock");
     let said = service(host, "start", 1);

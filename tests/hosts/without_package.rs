@@ -108,5 +108,5 @@ fn a_user_installs_a_service_of_their_own(host: &mut Host) {
     assert!(host.run("readlink /proc/$(pgrep -u alice -f user.--foreground)/exe").contains("/home/alice/bin"));
     host.run(&alice("~/bin/taskdaemon service uninstall"));
     host.fails(1, "pgrep -u alice -x taskdaemon");
-    host.run("! find /home/alice/.config -name 'taskdaemon*' | grep .");
+    host.run("! find /home/alice/.config/systemd -name 'taskdaemon*' | grep .");
 }
