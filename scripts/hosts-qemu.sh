@@ -17,6 +17,12 @@ readonly qemu_masked=(
     sys-kernel-config.mount sys-fs-fuse-connections.mount proc-sys-fs-binfmt_misc.automount
     apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer logrotate.timer
     systemd-tmpfiles-clean.timer
+    modprobe@configfs.service modprobe@dm_mod.service modprobe@drm.service modprobe@efi_pstore.service
+    modprobe@fuse.service modprobe@loop.service systemd-modules-load.service systemd-remount-fs.service
+    systemd-user-sessions.service systemd-journal-flush.service systemd-sysusers.service systemd-repart.service
+    systemd-tmpfiles-setup-dev.service systemd-firstboot.service systemd-machine-id-commit.service
+    systemd-ask-password-wall.path systemd-ask-password-console.path dbus.service dbus.socket
+    remote-fs.target cryptsetup.target veritysetup.target integritysetup.target
 )
 
 # Why a machine cannot be booted here; nothing and success if it can.

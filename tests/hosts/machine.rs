@@ -110,7 +110,9 @@ impl Machine {
             command.arg("-device").arg(format!("nvme,drive={name},serial={name}"));
         }
         command.arg("-kernel").arg(self.prepared.join("kernel"));
-        command.arg("-append").arg("root=/dev/nvme0n1 rw console=ttyS0 panic=-1 quiet systemd.show_status=0");
+        command
+            .arg("-append")
+            .arg("root=/dev/nvme0n1 rw console=ttyS0 panic=-1 quiet systemd.show_status=0 mitigations=off audit=0");
         let mut qemu = command.stdin(Stdio::null()).spawn().expect("setpriv runs");
         let deadline = Instant::now() + BOOT;
         let line = BufReader::new(accept(&line_door, &mut qemu, deadline));
