@@ -56,7 +56,7 @@ fn openrc_supervises_a_daemon_of_its_own_script(host: &mut Host) {
     host.run("cd /var/lib/taskdaemon && mv queue.db kept && rm -f queue.db-wal");
     host.run("runuser --user taskdaemon -- sh -c 'echo none >/var/lib/taskdaemon/queue.db'");
     assert!(service(host, "start", 1).contains("is damaged"));
-    host.fails(1, "pgrep -f supervise-daemon");
+    host.fails(1, "pgrep -x supervise-daemo");
     host.run("cd /var/lib/taskdaemon && mv kept queue.db");
     service(host, "start", 0);
     host.wait_until(&runs);
