@@ -1,7 +1,7 @@
 //! The service files for hosts without the package: printed, installed, verified, removed.
 //!
-//! [`texts`] are the files that packages ship, with the program's own place in them; [`paths`] says which places are safe;
-//! [`plan`] what is done for each service manager, in order; [`carry`] does it, and takes it back where it came to nothing.
+//! `texts` are the files that packages ship, with the program's own place in them; `paths` says which places are safe;
+//! `plan` what is done for each service manager, in order; `carry` does it, and takes it back where it came to nothing.
 //!
 //! It must not know how anything is shown, nor the engine's rooms.
 
