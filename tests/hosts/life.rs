@@ -129,7 +129,7 @@ fn inventory(host: &Host) -> BTreeSet<String> {
     let told = host.run(
         "find / -xdev -regextype egrep -regex '/(root|tmp|var/(tmp|cache|lib/(dpkg|apt)|log/(journal|apt)))' -prune \
              -o -not -name '*-' -not -name dpkg.log -printf '%p %y %u:%g %m %l\\n'; \
-         find /run -regextype egrep -regex '/run/(systemd|user|adduser)' -prune -o -printf '%p %y %u:%g %m\\n'; \
+         find /run -regextype egrep -regex '/run/(systemd|user|adduser|agetty.reload)' -prune -o -printf '%p %y %u:%g %m\\n'; \
          find /etc -type f -not -name 'passwd*' -not -name 'group*' -not -name '*shadow*' -not -name '*-' \
              -not -name '.depend.*' -not -name ld.so.cache -exec sha256sum {} +",
     );
@@ -151,7 +151,7 @@ fn removing_keeps_the_queue_and_purging_leaves_nothing(host: &mut Host) {
     host.run("test -s /etc/taskdaemon/config.yml");
 
     host.install();
-    host.run(&format!("taskdaemon release {id} && taskdaemon wait {id}"));
+    host.run(&format!("taskdaemon cancel {long} && taskdaemon release {id} && taskdaemon wait {id}"));
     assert_eq!(host.run(&format!("taskdaemon logs {id}")), "kept");
 
     host.run("apt-get purge --yes taskdaemon");
