@@ -17,7 +17,6 @@ use crate::daemon::directory::{self, Access};
 use crate::daemon::privileges::{self, Account, Acting, Extent};
 use crate::daemon::{LockError, keeper, publish_pid_file, socket};
 use crate::executor::{Dialer, Launcher, listen_for_runner};
-use crate::sys::signal::Blocked;
 use crate::sys::user;
 
 /// Who does what.
@@ -113,14 +112,13 @@ impl Roles {
         Ok(())
     }
 
-    /// Takes what the daemon holds, as the daemon's user, and begins to start the runner, as root where that is needed.
+    /// Takes what the daemon holds, as the daemon's user, and starts the runner, as root where that is needed.
     pub(super) fn begin(
         &self,
         settings: &Settings,
         group: Option<u32>,
         passed: Passed,
         program: &Path,
-        blocked: &Blocked,
     ) -> Result<Hold, Error> {
         let acting = self.account().map(|daemon| privileges::act_as(daemon, group)).transpose()?;
         let mut hold = Hold::acquire(settings, group, passed, self.runner_uid())?;
@@ -136,7 +134,7 @@ impl Roles {
                 arguments: self.runner_arguments(settings.security.task_privileges),
                 open_files: Some(hold.open_files),
             };
-            hold.launching = Some(launcher.launch_aside(listener, blocked)?);
+            launcher.launch(listener)?;
         }
         Ok(hold)
     }

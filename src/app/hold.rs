@@ -12,7 +12,6 @@ use crate::config::Settings;
 use crate::daemon::lifecycle::PassedOver;
 use crate::daemon::sandbox::Report;
 use crate::daemon::{Lock, port, socket};
-use crate::executor::Launching;
 use crate::sys::fd::{self, OpenFiles};
 use crate::sys::inherit::Inheritable;
 use crate::task::Timestamp;
@@ -29,8 +28,6 @@ pub(super) struct Hold {
     pub(super) started_at: Timestamp,
     /// The runner's user.
     pub(super) runner: u32,
-    /// The runner's start, until it is known what came of it.
-    pub(super) launching: Option<Launching>,
     /// What is refused to this process by now.
     pub(super) sandbox: Option<Report>,
 }
@@ -74,8 +71,7 @@ impl Hold {
         if !entrance.is_kept {
             traces.note(entrance.path.clone());
         }
-        let (launching, sandbox) = (None, None);
-        Ok(Self { traces, lock, state_lock, entrance, open_files, started_at: now(), runner, launching, sandbox })
+        Ok(Self { traces, lock, state_lock, entrance, open_files, started_at: now(), runner, sandbox: None })
     }
 
     /// Takes up what the program before this one held.
@@ -96,7 +92,7 @@ impl Hold {
         };
         let entrance = Entrance::inherit(Listeners { control, loopback }, left.is_kept, settings);
         let traces = Traces::default();
-        Ok(Self { traces, lock, state_lock, entrance, open_files, started_at, runner, launching: None, sandbox })
+        Ok(Self { traces, lock, state_lock, entrance, open_files, started_at, runner, sandbox })
     }
 
     /// Lets the next daemon have the queue, once nothing of this one writes to it any more: what was `passed_over` at

@@ -38,7 +38,6 @@ use crate::daemon::log::in_full;
 use crate::daemon::process::Detached;
 use crate::daemon::service::{Extension, Manager, ManagerError};
 use crate::daemon::{Lock, Readiness};
-use crate::executor::Launching;
 use crate::sys::signal::Blocked;
 use crate::sys::{fd, signal};
 use crate::task::Timestamp;
@@ -164,7 +163,7 @@ impl Begun {
         let (upgraded, is_new) = (upgrade::told(left.as_ref()), left.is_none());
         let mut hold = match left {
             Some(left) => Hold::inherit(left, &settings)?,
-            None => roles.begin(&settings, group, passed, &program.path, blocked)?,
+            None => roles.begin(&settings, group, passed, &program.path)?,
         };
         roles.descend(&settings)?;
         log.open()?;
@@ -173,7 +172,6 @@ impl Begun {
             None => Some(sandbox::enter(&settings, &environment, &program.path, roles.tasks_are_apart(&settings))?),
             inherited => inherited,
         };
-        hold.launching.take().map_or(Ok(()), Launching::confirm)?;
         let inbox = Inbox::new(blocked)?;
         let upgrades = upgrade::Upgrades::new(program, environment.mode, &hold, inbox.notifier(), upgraded);
         let mut life = Lifecycle::new();

@@ -14,11 +14,8 @@ use nix::sys::stat::{Mode, umask};
 
 use super::link::Connect;
 use crate::daemon::service;
-use crate::sys::detach::{self, Side};
 use crate::sys::fd::OpenFiles;
-use crate::sys::process::{self, Exit};
-use crate::sys::signal::Blocked;
-use crate::sys::socket;
+use crate::sys::{process, socket};
 use crate::wire::runner::mark;
 
 /// How long a runner that lives may take to hang up.
@@ -91,27 +88,6 @@ impl Launcher {
     /// # Errors
     /// [`LaunchError::Launch`] where the program cannot be executed.
     pub fn launch(&self, listener: OwnedFd) -> Result<(), LaunchError> {
-        self.execute(listener).map_err(|source| LaunchError::Launch { program: self.program.clone(), source })
-    }
-
-    /// Starts it from a process of its own, so that this one, which has a single thread, goes on meanwhile. What came of
-    /// it is told by [`Launching::confirm`].
-    ///
-    /// # Errors
-    /// [`LaunchError::Launch`] where there may be no more processes.
-    pub fn launch_aside(&self, listener: OwnedFd, blocked: &Blocked) -> Result<Launching, LaunchError> {
-        let program = self.program.clone();
-        match detach::fork(blocked) {
-            Ok(Side::Parent { child }) => Ok(Launching { child, program }),
-            Ok(Side::Child) => {
-                let failure = self.execute(listener).err();
-                detach::end(failure.map_or(0, |error| error.raw_os_error().unwrap_or(libc::EIO)))
-            }
-            Err(source) => Err(LaunchError::Launch { program, source }),
-        }
-    }
-
-    fn execute(&self, listener: OwnedFd) -> io::Result<()> {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments);
         // This process may be a task's child; the runner is not.
@@ -120,32 +96,7 @@ impl Launcher {
             command.env_remove(name);
         }
         process::launch(command, listener, self.open_files)
-    }
-}
-
-/// A start that is under way.
-#[derive(Debug)]
-pub struct Launching {
-    /// The process that starts it; ends with the kernel's word for what failed, errno(3), as its status.
-    child: i32,
-    program: PathBuf,
-}
-
-impl Launching {
-    /// Waits until the runner's program is executed.
-    ///
-    /// # Errors
-    /// [`LaunchError::Launch`] where it cannot be.
-    pub fn confirm(self) -> Result<(), LaunchError> {
-        let source = match detach::wait(self.child) {
-            Ok(Exit::Code(0)) => return Ok(()),
-            Ok(Exit::Code(errno)) => io::Error::from_raw_os_error(errno),
-            Ok(Exit::Signal { number, .. }) => {
-                io::Error::other(format!("signal {number} ended the process that starts it"))
-            }
-            Err(error) => error,
-        };
-        Err(LaunchError::Launch { program: self.program, source })
+            .map_err(|source| LaunchError::Launch { program: self.program.clone(), source })
     }
 }
 

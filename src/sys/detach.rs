@@ -81,22 +81,6 @@ pub fn collect(child: i32) -> io::Result<Option<Exit>> {
     }
 }
 
-/// Waits for the end of a child, and collects it: waitpid(2).
-///
-/// # Errors
-/// ECHILD where it is none, or somebody else collects it.
-pub fn wait(child: i32) -> io::Result<Exit> {
-    let mut status = 0;
-    loop {
-        // SAFETY: the pointer is to our own variable.
-        match Errno::result(unsafe { libc::waitpid(child, &raw mut status, 0) }) {
-            Ok(_) => return Ok(exit_of(status)),
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-}
-
 /// Puts `to` in the place of the standard descriptors that are named: dup2(2).
 ///
 /// # Errors
