@@ -17,6 +17,7 @@ use crate::sys::memory::Rest;
 use crate::sys::process::Starter;
 use crate::sys::procfs::{self, Orphans};
 use crate::sys::signal::{self, Signals};
+use crate::sys::slice;
 use crate::wire::runner::Key;
 
 /// Tokens of the runner's own descriptors; larger ones are attempts' serials.
@@ -54,6 +55,8 @@ impl Runner {
     pub(super) fn new(mut table: Table) -> Result<Self, Error> {
         let prepare = |step| move |source| Error::Prepare { step, source };
         let blocked = signal::block_all().map_err(prepare("block signals"))?;
+        // An end is told, and what follows is started, before other tasks have had their turns; it goes without.
+        let _ = slice::shorten();
         let signals = Signals::new(&blocked, &[libc::SIGCHLD, libc::SIGTERM, libc::SIGINT]);
         let signals = signals.map_err(prepare("take signals"))?;
         let events = Events::new().map_err(prepare("make an epoll"))?;
