@@ -7,7 +7,13 @@
 //!
 //! Elsewhere than on these processors, and with SQLite compiled in, everything is bound as usual.
 
+use std::ffi::c_int;
 use std::io;
+use std::sync::Once;
+
+unsafe extern "C" {
+    fn sqlite3_config(option: c_int, ...) -> c_int;
+}
 
 /// Why SQLite cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +34,18 @@ pub enum LoadError {
 /// # Errors
 /// [`LoadError`] says what is missing.
 pub fn load() -> Result<(), LoadError> {
-    late::load()
+    static CONFIGURED: Once = Once::new();
+    late::load()?;
+    CONFIGURED.call_once(keep_no_statistics);
+    Ok(())
+}
+
+/// Has SQLite not count what it allocates: that takes a lock at each piece, and nobody here asks.
+fn keep_no_statistics() {
+    const SQLITE_CONFIG_MEMSTATUS: c_int = 9;
+    const OFF: c_int = 0;
+    // SAFETY: the function is there, and this option takes one int. Where the library is in use already, it refuses.
+    let _ = unsafe { sqlite3_config(SQLITE_CONFIG_MEMSTATUS, OFF) };
 }
 
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"), not(feature = "bundled"))))]
@@ -93,7 +110,7 @@ mod late {
         sqlite3_bind_blob64 sqlite3_bind_double sqlite3_bind_int64 sqlite3_bind_null sqlite3_bind_parameter_count
         sqlite3_bind_text64 sqlite3_bind_zeroblob sqlite3_busy_timeout sqlite3_changes sqlite3_clear_bindings
         sqlite3_close sqlite3_column_blob sqlite3_column_bytes sqlite3_column_count sqlite3_column_double
-        sqlite3_column_int64 sqlite3_column_name sqlite3_column_text sqlite3_column_type sqlite3_db_config
+        sqlite3_column_int64 sqlite3_column_name sqlite3_column_text sqlite3_column_type sqlite3_config sqlite3_db_config
         sqlite3_errcode sqlite3_errmsg sqlite3_errstr sqlite3_extended_result_codes sqlite3_finalize
         sqlite3_get_autocommit sqlite3_keyword_check sqlite3_last_insert_rowid sqlite3_libversion
         sqlite3_libversion_number sqlite3_mutex_alloc sqlite3_mutex_free sqlite3_open_v2 sqlite3_prepare_v3
