@@ -10,6 +10,8 @@ stories! {
     another_root_is_installed_into_from_outside on [systemd_252];
     a_policy_that_forbids_starting_is_obeyed on [systemd_252, sysvinit];
     a_daemon_that_holds_the_queue_is_told_and_left_alone on [systemd_252, systemd_257, sysvinit];
+    a_socket_that_is_taken_is_told_and_left_alone on [sysvinit];
+    a_port_that_is_taken_is_told_and_left_alone on [sysvinit];
 }
 
 const IS_UP: &str = "pgrep -f 'bin/[t]askdaemon'";
@@ -74,4 +76,34 @@ fn a_daemon_that_holds_the_queue_is_told_and_left_alone(host: &mut Host) {
     host.run("/usr/local/bin/taskdaemon stop --grace 1s && dpkg --configure taskdaemon");
     host.run("/usr/bin/taskdaemon --system status --wait 30");
     host.run(&format!("taskdaemon show {id}"));
+}
+
+/// Installs where another program listens at `place`, as it tells Perl by `words`. It is told, and goes on; once it is
+/// gone, so does the installation.
+fn install_beside(host: &Host, kind: &str, words: &str, place: &str) {
+    host.put(package::deb(), "/root/taskdaemon.deb");
+    let script = format!("$socket = IO::Socket::{kind}->new({words}, Listen => 5) or die; 1 while $socket->accept");
+    let mut other = host.spawn(&format!("exec perl -MIO::Socket::{kind} -e '{script}'"));
+    host.wait_until(&format!("grep --quiet --word-regexp '{place}' /proc/net/unix /proc/net/tcp"));
+    let told = host.fails(100, "apt-get install --yes /root/taskdaemon.deb");
+    let process = host.run("pgrep -x perl");
+    assert!(told.contains(&format!("process {process} (perl) listens")), "{told}");
+    host.fails(3, "service taskdaemon status");
+    host.run(&format!("kill {process} && rm -rf /run/taskdaemon"));
+    host.run("dpkg --configure taskdaemon && taskdaemon submit --wait -- true");
+    other.wait().unwrap();
+}
+
+// Under systemd it is systemd that listens there: it takes the path away from whoever had it.
+fn a_socket_that_is_taken_is_told_and_left_alone(host: &mut Host) {
+    host.run("mkdir /run/taskdaemon");
+    let path = "/run/taskdaemon/control.sock";
+    install_beside(host, "UNIX", &format!("Local => \"{path}\""), path);
+}
+
+// Under systemd the daemon has no network, and a port is passed in.
+fn a_port_that_is_taken_is_told_and_left_alone(host: &mut Host) {
+    host.run("mkdir -p /etc/taskdaemon/config.d");
+    host.write("/etc/taskdaemon/config.d/port.yml", "health:\n  listen: 127.0.0.1:9876\n");
+    install_beside(host, "INET", "LocalAddr => \"127.0.0.1:9876\"", "0100007F:2694");
 }

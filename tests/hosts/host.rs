@@ -132,6 +132,12 @@ impl Host {
         self.run("taskdaemon status --wait 30");
     }
 
+    /// The process of the daemon, as it says itself.
+    #[track_caller]
+    pub(crate) fn daemon(&self) -> String {
+        self.run("cat /run/taskdaemon/daemon.pid")
+    }
+
     /// Puts the program alone where administrators put theirs: nothing else of the package is there then.
     pub(crate) fn put_program(&self) {
         self.put(package::deb(), "/root/taskdaemon.deb");

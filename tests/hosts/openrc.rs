@@ -12,10 +12,6 @@ fn service(host: &Host, action: &str, status: i32) -> String {
     host.fails(status, &format!("rc-service taskdaemon {action}"))
 }
 
-fn pid(host: &Host) -> String {
-    host.run("cat /run/taskdaemon/daemon.pid")
-}
-
 fn openrc_supervises_a_daemon_of_its_own_script(host: &mut Host) {
     host.put_program();
     host.run("mkdir -p /etc/conf.d");
@@ -32,7 +28,7 @@ fn openrc_supervises_a_daemon_of_its_own_script(host: &mut Host) {
 
     // One that is killed comes back by itself, and so does one that hangs. The task goes on.
     for signal in ["KILL", "STOP"] {
-        let before = pid(host);
+        let before = host.daemon();
         host.run(&format!("kill -{signal} {before}"));
         host.wait_until(&format!("test $(cat /run/taskdaemon/daemon.pid) -ne {before} && taskdaemon list"));
         host.wait_until(&runs);
@@ -43,9 +39,9 @@ fn openrc_supervises_a_daemon_of_its_own_script(host: &mut Host) {
 
     // A fault in the configuration stops nothing, and is told.
     host.run("mkdir -p /etc/taskdaemon; echo 'host: {slotz: 3}' >/etc/taskdaemon/config.yml");
-    let before = pid(host);
+    let before = host.daemon();
     assert!(service(host, "reload", 1).contains("config.yml:1:8"));
-    assert_eq!(pid(host), before);
+    assert_eq!(host.daemon(), before);
     service(host, "stop", 0);
     host.fails(1, "pgrep -u taskdaemon,taskdaemon-runner");
     service(host, "status", 3);

@@ -81,11 +81,6 @@ fn install_as_documented(host: &Host, program: &str) {
     }
 }
 
-/// The process of the daemon.
-fn process(host: &Host) -> String {
-    host.run("systemctl show --property=MainPID --value taskdaemon.service")
-}
-
 /// A task that runs until it is let go on, and its number.
 fn begin(host: &Host) -> String {
     let id = host.run("taskdaemon submit --shell 'until test -e /etc/taskdaemon/go; do sleep 0.1; done; echo done'");
@@ -108,11 +103,11 @@ fn apt_installs_and_upgrades(host: &mut Host) {
     install_as_documented(host, "apt");
     host.run("taskdaemon status --wait 30");
     let id = begin(host);
-    let before = process(host);
+    let before = host.daemon();
     put(host, second);
     host.run("apt update && apt upgrade");
     assert_eq!(host.run("dpkg-query --show --showformat='${Version}' taskdaemon"), format!("{NEWER}-1"));
-    assert_eq!(process(host), before);
+    assert_eq!(host.daemon(), before);
     end(host, &id);
     // Who wants the one before it gets it.
     host.run(&format!("cd /root && apt-get download taskdaemon={NOW}-1"));
@@ -165,11 +160,11 @@ fn dnf_installs_and_upgrades(host: &mut Host) {
     install_as_documented(host, "dnf");
     host.run("taskdaemon status --wait 30");
     let id = begin(host);
-    let before = process(host);
+    let before = host.daemon();
     put(host, second);
     host.run("dnf --refresh upgrade");
     assert_eq!(host.run("rpm --query --queryformat '%{VERSION}' taskdaemon"), NEWER);
-    assert_eq!(process(host), before);
+    assert_eq!(host.daemon(), before);
     end(host, &id);
     host.run(&format!("dnf list --showduplicates taskdaemon | grep --quiet ' {NOW}-1 '"));
 }

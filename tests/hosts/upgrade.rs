@@ -19,10 +19,6 @@ const CLIENTS: usize = 20;
 /// What apt says to an upgrade that nobody is asked about.
 const INSTALL: &str = "apt-get install --yes --allow-downgrades -o Dpkg::Options::=--force-confold /root/next.deb";
 
-fn daemon(host: &Host) -> String {
-    String::from_utf8(host.read("/run/taskdaemon/daemon.pid")).unwrap().trim().to_owned()
-}
-
 fn runner(host: &Host) -> String {
     host.run("taskdaemon status --json | jq .runner.pid")
 }
@@ -65,7 +61,7 @@ fn an_upgrade_under_load_is_noticed_by_nobody(host: &mut Host) {
     host.run("adduser --quiet --disabled-password --gecos '' --ingroup taskdaemon member");
     host.run("sed -i 's/#slots: auto/slots: 60/' /etc/taskdaemon/config.yml && taskdaemon reload");
     submit_running(host, RUNNING);
-    let processes = (daemon(host), runner(host));
+    let processes = (host.daemon(), runner(host));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|_| {
             let line = "until [ -e /run/stop ]; do taskdaemon submit --label short -- true || exit; done";
@@ -81,7 +77,7 @@ fn an_upgrade_under_load_is_noticed_by_nobody(host: &mut Host) {
     host.run(INSTALL);
 
     let then = submitted();
-    assert_eq!((daemon(host), runner(host)), processes);
+    assert_eq!((host.daemon(), runner(host)), processes);
     runs(host, "0.2.0");
     assert_eq!(package_state(host), "installed 0.2.0-1");
     host.run("grep -qx '  slots: 60' /etc/taskdaemon/config.yml");
@@ -101,7 +97,7 @@ fn an_upgrade_under_load_is_noticed_by_nobody(host: &mut Host) {
 fn a_broken_version_leaves_the_old_one_serving_and_a_good_one_repairs(host: &mut Host) {
     host.install();
     submit_running(host, 1);
-    let pid = daemon(host);
+    let pid = host.daemon();
     // One whose program does not even run, and one that is found out when it is tried.
     for (script, words) in [
         ("#!/bin/sh\necho no such library >&2\nexit 127\n", "does not run here: no such library"),
@@ -113,7 +109,7 @@ fn a_broken_version_leaves_the_old_one_serving_and_a_good_one_repairs(host: &mut
         let told = host.fails(100, INSTALL);
         assert!(told.contains(words) && told.contains("Whatever ran before goes on"), "{told}");
         assert_eq!(package_state(host), "half-configured 0.2.0-1");
-        assert_eq!(daemon(host), pid);
+        assert_eq!(host.daemon(), pid);
         runs(host, NOW);
         host.run(&format!("/proc/{pid}/exe submit --wait -- true"));
     }
@@ -121,34 +117,34 @@ fn a_broken_version_leaves_the_old_one_serving_and_a_good_one_repairs(host: &mut
     host.put(&good.deb(), "/root/next.deb");
     host.run(INSTALL);
     assert_eq!(package_state(host), "installed 0.3.0-1");
-    assert_eq!(daemon(host), pid);
+    assert_eq!(host.daemon(), pid);
     runs(host, "0.3.0");
     end_running(host, 1);
 }
 
 fn a_faulty_configuration_makes_an_upgrade_wait(host: &mut Host) {
     host.install();
-    let pid = daemon(host);
+    let pid = host.daemon();
     host.write("/etc/taskdaemon/config.d/mine.yml", "host:\n  slots: many\n");
     host.put(&Version::with_program("0.2.0-1", "0.2.0").deb(), "/root/next.deb");
     let told = host.fails(100, INSTALL);
     assert!(told.contains("/etc/taskdaemon/config.d/mine.yml:2:"), "{told}");
-    assert_eq!(daemon(host), pid);
+    assert_eq!(host.daemon(), pid);
     runs(host, NOW);
     host.write("/etc/taskdaemon/config.d/mine.yml", "host:\n  slots: 3\n");
     host.run("dpkg --configure taskdaemon");
-    assert_eq!(daemon(host), pid);
+    assert_eq!(host.daemon(), pid);
     runs(host, "0.2.0");
 }
 
 fn a_downgrade_goes_as_far_as_the_queue_can_be_read(host: &mut Host) {
     host.install();
     submit_running(host, 1);
-    let pid = daemon(host);
+    let pid = host.daemon();
     let older = Version::with_program("0.0.9-1", "0.0.9");
     host.put(&older.deb(), "/root/next.deb");
     host.run(INSTALL);
-    assert_eq!(daemon(host), pid);
+    assert_eq!(host.daemon(), pid);
     runs(host, "0.0.9");
 
     let oldest = Version::with_program("0.0.1-1", "0.0.1");
@@ -157,7 +153,7 @@ fn a_downgrade_goes_as_far_as_the_queue_can_be_read(host: &mut Host) {
     let told = host.fails(100, INSTALL);
     assert!(told.contains("cannot read the queue"), "{told}");
     assert_eq!(package_state(host), "installed 0.0.9-1");
-    assert_eq!(daemon(host), pid);
+    assert_eq!(host.daemon(), pid);
     runs(host, "0.0.9");
     end_running(host, 1);
 }
@@ -165,7 +161,7 @@ fn a_downgrade_goes_as_far_as_the_queue_can_be_read(host: &mut Host) {
 fn a_disk_that_fills_up_during_an_upgrade_costs_nothing(host: &mut Host) {
     host.install();
     submit_running(host, 1);
-    let pid = daemon(host);
+    let pid = host.daemon();
     // It comes after the program in the package, whose new file is on the disk by then.
     let small = "/usr/share/zsh/vendor-completions";
     host.run(&format!("mount -t tmpfs -o size=16k none {small}"));
@@ -173,11 +169,11 @@ fn a_disk_that_fills_up_during_an_upgrade_costs_nothing(host: &mut Host) {
     let told = host.fails(100, INSTALL);
     assert!(told.contains("No space left on device"), "{told}");
     assert_eq!(package_state(host), format!("installed {NOW}-1"));
-    assert_eq!(daemon(host), pid);
+    assert_eq!(host.daemon(), pid);
     runs(host, NOW);
     host.run("taskdaemon submit --wait -- true");
     host.run(&format!("umount {small} && {INSTALL}"));
-    assert_eq!(daemon(host), pid);
+    assert_eq!(host.daemon(), pid);
     runs(host, "0.2.0");
     end_running(host, 1);
 }
@@ -186,12 +182,12 @@ fn an_upgrade_with_a_full_queue_disk_goes_on(host: &mut Host) {
     host.run("mkdir /var/lib/taskdaemon && mount -t tmpfs -o size=80M,mode=700 none /var/lib/taskdaemon");
     host.install();
     submit_running(host, 1);
-    let pid = daemon(host);
+    let pid = host.daemon();
     host.attempt("cat /dev/zero >/var/lib/taskdaemon/filler");
     host.fails(75, "taskdaemon submit -- true");
     host.put(&Version::with_program("0.2.0-1", "0.2.0").deb(), "/root/next.deb");
     host.run(INSTALL);
-    assert_eq!(daemon(host), pid);
+    assert_eq!(host.daemon(), pid);
     runs(host, "0.2.0");
     end_running(host, 1);
     host.run("rm /var/lib/taskdaemon/filler");

@@ -26,7 +26,7 @@ fn a_service_is_installed_and_leaves_nothing_when_it_is_removed(host: &mut Host)
     let said = host.run("taskdaemon service install");
     assert!(said.contains("write /etc/") && said.contains("installed: process"), "{said}");
     assert_eq!(host.run("taskdaemon submit --follow -- id -un"), "taskdaemon-runner");
-    let pid = host.run("cat /run/taskdaemon/daemon.pid");
+    let pid = host.daemon();
     assert!(
         host.run("taskdaemon service install").contains(&format!("process {pid} runs")),
         "twice is as good as once"
