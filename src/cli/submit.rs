@@ -43,7 +43,7 @@ pub(super) fn run(session: &mut Session<'_>, options: &Submit) -> anyhow::Result
         return Ok(Code::Success.into());
     }
     let one = WaitRequest { ids: Some(vec![id]), ..WaitRequest::default() };
-    wait::until_ended(session, &client, one, options.deadline)
+    wait::until_ended(session, &mut client, one, options.deadline)
 }
 
 /// All that the options say but the command itself.
@@ -84,7 +84,7 @@ fn batch(session: &mut Session<'_>, options: &Submit, path: &Path, defaults: &Ta
         return Ok(Code::Success.into());
     }
     let all = WaitRequest { ids: Some(ids), ..WaitRequest::default() };
-    wait::until_ended(session, &client, all, options.deadline)
+    wait::until_ended(session, &mut client, all, options.deadline)
 }
 
 /// Prints the IDs, and nothing else.

@@ -23,7 +23,7 @@ pub(super) fn run(session: &mut Session<'_>, options: &Wait) -> anyhow::Result<E
         [_, _, ..] => request.ids = Some(open_tasks(&mut client, &options.labels, options.queue.as_ref())?),
         labels => request.filter = Some(filter(labels.first(), options.queue.as_ref())),
     }
-    let mut tally = watch(session, &client, request, options.deadline)?;
+    let mut tally = watch(session, &mut client, request, options.deadline)?;
     if options.ids.is_empty() {
         // Whatever a filter finds counts as many, so that the exit status means the same each time.
         tally.single = None;
@@ -85,7 +85,7 @@ fn open_tasks(client: &mut Client, labels: &[Label], queue: Option<&QueueName>) 
 /// Waits as the request says; the exit status is that of `wait`.
 pub(super) fn until_ended(
     session: &mut Session<'_>,
-    client: &Client,
+    client: &mut Client,
     request: WaitRequest,
     deadline: Option<Duration>,
 ) -> anyhow::Result<ExitCode> {
@@ -95,7 +95,7 @@ pub(super) fn until_ended(
 /// Waits as the request says, across restarts of the daemon, and tells what happens meanwhile.
 fn watch(
     session: &mut Session<'_>,
-    client: &Client,
+    client: &mut Client,
     mut request: WaitRequest,
     deadline: Option<Duration>,
 ) -> anyhow::Result<Tally> {

@@ -65,12 +65,14 @@ impl Client {
 
     /// Asks anything, `target` being a path with its query; the answer's body is read as it comes.
     pub fn raw(&mut self, method: &str, target: &str, body: Option<&[u8]>) -> Result<Answer> {
-        let kept = self.kept.take().filter(|(_, used)| used.elapsed() < IDLE);
-        let connection = match kept {
-            Some((connection, _)) => connection,
-            None => Connection::open(&self.path, self.timeout)?,
-        };
+        let connection = self.take_kept().map_or_else(|| Connection::open(&self.path, self.timeout), Ok)?;
         connection.ask(method, target, body, self.timeout)
+    }
+
+    /// The connection of the last answer, where it is not too old.
+    fn take_kept(&mut self) -> Option<Connection> {
+        let (connection, used) = self.kept.take()?;
+        (used.elapsed() < IDLE).then_some(connection)
     }
 
     /// Asks, and reads a document.
@@ -225,8 +227,9 @@ impl Client {
     }
 
     /// Waits for tasks to end: one line for each, and a last one.
-    pub fn wait(&self, request: WaitRequest, patience: Patience) -> Result<Waiting> {
-        Waiting::open(self.path.clone(), request, patience)
+    pub fn wait(&mut self, request: WaitRequest, patience: Patience) -> Result<Waiting> {
+        let kept = self.take_kept();
+        Waiting::open(self.path.clone(), kept, request, patience)
     }
 
     /// What an attempt wrote.

@@ -57,8 +57,14 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn open(path: &Path, method: &str, target: &str, body: Option<&[u8]>) -> Result<Self> {
-        let answer = Connection::open(path, None)?.ask(method, target, body, None)?.check()?;
-        Ok(Self { path: path.to_owned(), reader: BufReader::new(answer) })
+        Self::over(Connection::open(path, None)?, method, target, body)
+    }
+
+    /// Those of an answer over a connection that is there.
+    pub(super) fn over(connection: Connection, method: &str, target: &str, body: Option<&[u8]>) -> Result<Self> {
+        let path = connection.path().to_owned();
+        let answer = connection.ask(method, target, body, None)?.check()?;
+        Ok(Self { path, reader: BufReader::new(answer) })
     }
 
     /// A header of the answer, by its name in lower case.

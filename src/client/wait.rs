@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::follow::{Lines, Patience, persist};
+use super::http::Connection;
 use super::{ClientError, Result};
 use crate::task::TaskId;
 use crate::wire::api::{WaitLine, WaitRequest};
@@ -22,15 +23,21 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    pub(super) fn open(path: PathBuf, request: WaitRequest, patience: Patience) -> Result<Self> {
+    /// Begins over `kept`, where there is such a connection.
+    pub(super) fn open(
+        path: PathBuf,
+        kept: Option<Connection>,
+        request: WaitRequest,
+        patience: Patience,
+    ) -> Result<Self> {
         let deadline = request.timeout_ms.map(|limit| Instant::now() + Duration::from_millis(limit));
         let open = request.ids.iter().flatten().copied().collect();
         let mut waiting = Self { path, request, open, deadline, patience, lines: None, ended: false };
-        waiting.lines = Some(waiting.connect()?);
+        waiting.lines = Some(waiting.connect(kept)?);
         Ok(waiting)
     }
 
-    fn connect(&self) -> Result<Lines> {
+    fn connect(&self, mut kept: Option<Connection>) -> Result<Lines> {
         persist(self.within(), || {
             let mut request = self.request.clone();
             if request.ids.is_some() {
@@ -38,7 +45,8 @@ impl Waiting {
             }
             request.timeout_ms = self.remaining().map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
             let body = serde_json::to_vec(&request).map_err(|error| ClientError::Protocol(error.to_string()))?;
-            let mut lines = Lines::open(&self.path, "POST", "/v1/wait", Some(&body))?;
+            let connection = kept.take().map_or_else(|| Connection::open(&self.path, None), Ok)?;
+            let mut lines = Lines::over(connection, "POST", "/v1/wait", Some(&body))?;
             // The daemon keeps the time; this is for one that has stopped answering.
             lines.set_patience(self.remaining().map(|left| left + Duration::from_secs(5)));
             Ok(lines)
@@ -76,7 +84,7 @@ impl Waiting {
         loop {
             let mut lines = match self.lines.take() {
                 Some(lines) => lines,
-                None => match self.connect() {
+                None => match self.connect(None) {
                     Ok(lines) => lines,
                     Err(error) => return self.substitute(error),
                 },

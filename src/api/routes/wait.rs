@@ -148,10 +148,10 @@ impl Watch {
                 () = self.writer.gone() => return Err(Gone),
             }
         }
-        self.writer.line(&WaitLine::Done).await
+        Ok(())
     }
 
-    /// Tells of ends that were not told yet; whether what was waited for has ended.
+    /// Tells of ends that were not told yet, and with the last of them that it was; whether it was.
     async fn tell(&mut self, ends: Vec<(TaskId, Option<(TaskState, i32)>)>) -> Result<bool, Gone> {
         let mut lines = Vec::new();
         for (id, end) in ends {
@@ -162,9 +162,13 @@ impl Watch {
                 });
             }
         }
+        let over = self.open.is_empty() || (self.any && !lines.is_empty());
+        if over {
+            lines.push(WaitLine::Done);
+        }
         for chunk in lines.chunks(CHUNK) {
             self.writer.lines(chunk).await?;
         }
-        Ok(self.open.is_empty() || (self.any && !lines.is_empty()))
+        Ok(over)
     }
 }
