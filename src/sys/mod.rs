@@ -4,7 +4,7 @@
 //! [`procfs`] looks at others, [`pidfd`] holds on to them, [`family`] signals all of one program, [`signal`] takes and sends signals, [`fd`],
 //! [`pump`] and [`memfd`] move bytes, [`cgroup`] limits and counts what runs together, [`inherit`] leaves descriptors to the next program, [`socket`] passes messages with
 //! descriptors, [`peer`] tells who is at their other end, [`events`] waits for many descriptors at once, [`fs`]
-//! opens private files, [`clock`] reads the time, [`slice`] has a thread run soon, [`holder`] and [`tcp`] tell who has what is taken, [`usage`] what this
+//! opens private files, [`clock`] reads the time, [`mod@slice`] has a thread run soon, [`holder`] and [`tcp`] tell who has what is taken, [`usage`] what this
 //! process uses, [`user`] changes who it is.
 //!
 //! All `unsafe` of the crate stands here. It must not know tasks, queues, messages or settings.
