@@ -29,7 +29,7 @@ impl Events {
         let lines = persist(self.patience, || {
             let target =
                 Target::new("/v1/events").with("follow", Some(true)).with("after", self.after).with("task", self.task);
-            Lines::open(&self.path, "GET", &target.into_text(), None)
+            Lines::open(&self.path, None, "GET", &target.into_text(), None)
         })?;
         // From now on what was asked for as "from now on" has a place in the history.
         if self.after.is_none() {

@@ -56,15 +56,17 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn open(path: &Path, method: &str, target: &str, body: Option<&[u8]>) -> Result<Self> {
-        Self::over(Connection::open(path, None)?, method, target, body)
-    }
-
-    /// Those of an answer over a connection that is there.
-    pub(super) fn over(connection: Connection, method: &str, target: &str, body: Option<&[u8]>) -> Result<Self> {
-        let path = connection.path().to_owned();
+    /// Asks over `kept`, where there is such a connection, and else over a new one.
+    pub(super) fn open(
+        path: &Path,
+        kept: Option<Connection>,
+        method: &str,
+        target: &str,
+        body: Option<&[u8]>,
+    ) -> Result<Self> {
+        let connection = kept.map_or_else(|| Connection::open(path, None), Ok)?;
         let answer = connection.ask(method, target, body, None)?.check()?;
-        Ok(Self { path, reader: BufReader::new(answer) })
+        Ok(Self { path: path.to_owned(), reader: BufReader::new(answer) })
     }
 
     /// A header of the answer, by its name in lower case.

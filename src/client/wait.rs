@@ -45,8 +45,7 @@ impl Waiting {
             }
             request.timeout_ms = self.remaining().map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
             let body = serde_json::to_vec(&request).map_err(|error| ClientError::Protocol(error.to_string()))?;
-            let connection = kept.take().map_or_else(|| Connection::open(&self.path, None), Ok)?;
-            let mut lines = Lines::over(connection, "POST", "/v1/wait", Some(&body))?;
+            let mut lines = Lines::open(&self.path, kept.take(), "POST", "/v1/wait", Some(&body))?;
             // The daemon keeps the time; this is for one that has stopped answering.
             lines.set_patience(self.remaining().map(|left| left + Duration::from_secs(5)));
             Ok(lines)
