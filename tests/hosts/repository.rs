@@ -8,6 +8,7 @@ use crate::host::{Host, Kind, told};
 use crate::package;
 use crate::rpm::{another, place, settle, sure};
 use crate::stories::stories;
+use crate::units::property;
 use crate::version::{NOW, Version};
 
 stories! {
@@ -103,11 +104,11 @@ fn apt_installs_and_upgrades(host: &mut Host) {
     install_as_documented(host, "apt");
     host.run("taskdaemon status --wait 30");
     let id = begin(host);
-    let before = host.daemon();
+    let before = property(host, "taskdaemon", "MainPID");
     put(host, second);
     host.run("apt update && apt upgrade");
     assert_eq!(host.run("dpkg-query --show --showformat='${Version}' taskdaemon"), format!("{NEWER}-1"));
-    assert_eq!(host.daemon(), before);
+    assert_eq!(property(host, "taskdaemon", "MainPID"), before);
     end(host, &id);
     // Who wants the one before it gets it.
     host.run(&format!("cd /root && apt-get download taskdaemon={NOW}-1"));
@@ -160,11 +161,11 @@ fn dnf_installs_and_upgrades(host: &mut Host) {
     install_as_documented(host, "dnf");
     host.run("taskdaemon status --wait 30");
     let id = begin(host);
-    let before = host.daemon();
+    let before = property(host, "taskdaemon", "MainPID");
     put(host, second);
     host.run("dnf --refresh upgrade");
     assert_eq!(host.run("rpm --query --queryformat '%{VERSION}' taskdaemon"), NEWER);
-    assert_eq!(host.daemon(), before);
+    assert_eq!(property(host, "taskdaemon", "MainPID"), before);
     end(host, &id);
     host.run(&format!("dnf list --showduplicates taskdaemon | grep --quiet ' {NOW}-1 '"));
 }
