@@ -31,13 +31,21 @@ fn each_task_has_a_group_that_it_cannot_leave(machine: &mut Machine) {
     }
 }
 
+/// The most memory that the only task of this label had at once, in bytes.
+fn max_rss(machine: &mut Machine, label: &str) -> u64 {
+    let shown = machine.run(&format!("taskdaemon show --json $(taskdaemon list -l {label} | awk '{{print $1}}')"));
+    let rest = shown.split("\"max_rss_bytes\":").nth(1).expect("it is recorded").trim_start();
+    rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
+}
+
 fn a_task_is_limited_as_a_whole(machine: &mut Machine) {
     let eats = "head -c 100M /dev/zero | tail >/dev/null";
     let said = machine.attempt(&format!("taskdaemon submit --wait --label eater --limit-memory 32M --shell '{eats}'"));
     assert_eq!(said.status, 137, "{}", said.text);
     assert!(said.text.contains("killed for want of memory"), "{}", said.text);
-    let shown = machine.run("taskdaemon show $(taskdaemon list -l eater | awk '{print $1}')");
-    assert!(shown.contains("failed: killed for want of memory") && shown.contains("memory 32M, output"), "{shown}");
+    // Its last pages may be asked for several at once, and be refused so.
+    let peak = max_rss(machine, "eater");
+    assert!((30 << 20..=32 << 20).contains(&peak), "{peak}");
 
     let forks = "for i in 1 2 3 4 5 6 7 8 9; do sleep 100 & done";
     let said = machine.attempt(&format!("taskdaemon submit --follow --limit-processes 5 --shell '{forks}'"));
@@ -47,9 +55,7 @@ fn a_task_is_limited_as_a_whole(machine: &mut Machine) {
 fn what_all_its_processes_used_is_recorded(machine: &mut Machine) {
     let used = |machine: &mut Machine, name: &str, command: &str| {
         machine.run(&format!("taskdaemon submit --wait --label {name} --shell '{command}'"));
-        let shown = machine.run(&format!("taskdaemon show --json $(taskdaemon list -l {name} | awk '{{print $1}}')"));
-        let rest = shown.split("\"max_rss_bytes\":").nth(1).expect("it is recorded").trim_start();
-        rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u64>().unwrap()
+        max_rss(machine, name)
     };
     // By wait4(2) it would be the size that the runner had when it started this one.
     let tiny = used(machine, "tiny", ":");
