@@ -7,23 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::sys::cgroup::Group;
 use crate::sys::clock::{self, moment};
+use crate::sys::family::Stage;
 use crate::sys::process::Collected;
 use crate::sys::pump::Pump;
 use crate::wire::runner::{Cause, End, Ended, Running, Spawn, Usage};
 
 /// An attempt's number in this process; also its token among the events. Never given twice.
 pub(super) type Serial = u64;
-
-/// How far the end of an attempt has been pressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Stage {
-    /// Not at all.
-    Running,
-    /// Asked by `signal`.
-    Stopping { signal: i32 },
-    /// Killed.
-    Killed,
-}
 
 /// One attempt.
 #[derive(Debug, Serialize, Deserialize)]

@@ -1,8 +1,8 @@
 //! The runner: the parent of every task, in a process of its own.
 //!
-//! [`serve()`] is all that others see. Inside, `serve` is the loop, `link` speaks with the
-//! daemon, `attempt` is what runs, `spawn` starts, `reap` collects ends, `strays` finds what detached, `stop` ends
-//! what runs, `sweep` ends what a dead runner left, `leave` ends the runner, `handover` makes another program of it.
+//! [`serve()`] is all that others see. Inside, `serve` is the loop, `link` speaks with the daemon, `attempt` is what
+//! runs, `spawn` starts, `reap` collects ends and finds what detached, `stop` ends what
+//! runs, `leave` the runner itself, `sweep` what a dead runner left, `handover` makes another program of it.
 //!
 //! The rules:
 //! - Whatever runs goes on when the daemon goes away, and its end is kept until a daemon acknowledges it.
@@ -31,7 +31,6 @@ mod reap;
 mod serve;
 mod spawn;
 mod stop;
-mod strays;
 mod sweep;
 
 use std::io;

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::attempt::{Attempt, Stage};
-use crate::sys::{clock, family, signal};
+use super::attempt::Attempt;
+use crate::sys::family::{self, Stage};
+use crate::sys::{clock, signal};
 use crate::wire::runner::Cause;
 
 /// How long after SIGKILL the next look follows; what hangs in the kernel then is given up.
@@ -56,25 +57,15 @@ impl Attempt {
     /// Takes an orphan for its own, and tells it what its other processes were told.
     pub(super) fn adopt(&mut self, pid: i32) {
         self.strays.insert(pid);
-        for wanted in self.signals() {
+        for wanted in self.stage.signals() {
             // It may end at this very moment.
             let _ = signal::send(pid, wanted);
         }
     }
 
-    /// What its processes are told at its stage.
-    fn signals(&self) -> Vec<i32> {
-        match self.stage {
-            Stage::Running => Vec::new(),
-            // One that is stopped (SIGSTOP) takes no signal but this, and then the other that waits for it.
-            Stage::Stopping { signal } => vec![signal, libc::SIGCONT],
-            Stage::Killed => vec![libc::SIGKILL],
-        }
-    }
-
     /// Signals all its processes.
     fn signal_all(&mut self) {
-        let below = family::send(self.main(), &self.strays, self.group.as_ref(), &self.signals());
+        let below = family::send(self.main(), &self.strays, self.group.as_ref(), self.stage);
         // When their parents die they become orphans: then they are known, whatever their environment says.
         self.seen.extend(below.iter().map(|process| (process.pid, process.start_ticks)));
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::serve::{Runner, SWEEP};
 use super::stop::AFTER_KILL;
 use crate::sys::clock;
-use crate::sys::pidfd::{self, Held};
+use crate::sys::pidfd::Held;
 use crate::sys::procfs::{Process, Snapshot};
 use crate::wire::runner::mark::Mark;
 use crate::wire::runner::{FromRunner, Sweep};
@@ -57,12 +57,7 @@ impl Runner {
 
     /// Takes hold of what is left, signals it, and has its end watched.
     fn hold(&self, sweeping: &mut Sweeping, signals: &[i32]) {
-        for process in self.leftovers(&sweeping.sweep) {
-            let Ok(held) = pidfd::hold(process.pid, process.start_ticks) else { continue };
-            if self.events.add(&held, SWEEP).is_ok() {
-                sweeping.held.0.push((process.pid, held));
-            }
-        }
+        sweeping.held.take(&self.leftovers(&sweeping.sweep), |held| self.events.add(held, SWEEP).is_ok());
         signals.iter().for_each(|wanted| sweeping.held.send(*wanted));
     }
 
@@ -81,13 +76,6 @@ impl Runner {
             processes.filter(|(pid, start)| all.holds(*pid, *start)).map(|(pid, _)| pid).chain(grouped).collect();
         let me = i32::try_from(std::process::id()).unwrap_or_default();
         let spared: HashSet<i32> = self.link.iter().map(|link| link.peer.pid).chain([me, 1]).collect();
-        let candidates = all.iter().filter(|process| !spared.contains(&process.pid));
-        let is_left = |process: &&Process| {
-            named.contains(&process.pid)
-                || named.contains(&process.group)
-                || Mark::is_on(process.pid, &self.table.instance)
-        };
-        let roots: HashSet<i32> = candidates.filter(is_left).map(|process| process.pid).collect();
-        all.below(&roots, me, &spared)
+        all.left_of(&named, me, &spared, |pid| Mark::is_on(pid, &self.table.instance))
     }
 }

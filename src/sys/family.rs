@@ -2,20 +2,49 @@
 
 use std::collections::HashSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::cgroup::Group;
 use super::procfs::{self, Process};
 use super::{pidfd, signal};
 
-/// Sends `signals`, one after the other, to the process group that `main` leads, to `orphans`, to all that is below either,
+/// How far the end of them has been pressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stage {
+    /// Not at all.
+    Running,
+    /// Asked to end.
+    Stopping {
+        /// By which signal.
+        signal: i32,
+    },
+    /// Killed.
+    Killed,
+}
+
+impl Stage {
+    /// What they are told, one after the other.
+    #[must_use]
+    pub fn signals(self) -> Vec<i32> {
+        match self {
+            Self::Running => Vec::new(),
+            // One that is stopped (SIGSTOP) takes no signal but this, and then the other that waits for it.
+            Self::Stopping { signal } => vec![signal, libc::SIGCONT],
+            Self::Killed => vec![libc::SIGKILL],
+        }
+    }
+}
+
+/// Sends what `stage` asks for to the process group that `main` leads, to `orphans`, to all that is below either,
 /// and to all in the control group, where there is one. That one of them has ended meanwhile is no fault.
 ///
 /// Returns those that neither lead nor are orphans: when their parents die they become orphans, and are known again.
-pub fn send(main: Option<i32>, orphans: &HashSet<i32>, group: Option<&Group>, signals: &[i32]) -> Vec<Process> {
+pub fn send(main: Option<i32>, orphans: &HashSet<i32>, group: Option<&Group>, stage: Stage) -> Vec<Process> {
     let below: Vec<Process> = match group.map(Group::processes) {
         Some(Ok(all)) => all.into_iter().filter_map(|pid| procfs::process(pid).ok()).collect(),
         Some(Err(_)) | None => main.iter().chain(orphans).flat_map(|root| procfs::descendants(*root)).collect(),
     };
-    for wanted in signals {
+    for wanted in &stage.signals() {
         if let Some(group) = group.filter(|_| *wanted == libc::SIGKILL) {
             // This one also takes what is being forked.
             let _ = group.kill();

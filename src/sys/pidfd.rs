@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::procfs;
+use super::procfs::{self, Process};
 
 /// Holds process `pid`, which need not be a child: pidfd_open(2).
 ///
@@ -54,6 +54,14 @@ pub fn has_ended(process: impl AsFd) -> bool {
 pub struct Held(pub Vec<(i32, OwnedFd)>);
 
 impl Held {
+    /// Takes hold of those of `processes` that are still the same, and that `watch` takes.
+    pub fn take(&mut self, processes: &[Process], watch: impl Fn(&OwnedFd) -> bool) {
+        for process in processes {
+            let held = hold(process.pid, process.start_ticks).ok().filter(&watch);
+            self.0.extend(held.map(|held| (process.pid, held)));
+        }
+    }
+
     /// Sends `signal` to each. That one ends at this very moment is no fault.
     pub fn send(&self, signal: i32) {
         for (_, process) in &self.0 {

@@ -66,6 +66,24 @@ impl Snapshot {
         self.0.get(&pid).is_some_and(|process| process.start_ticks == start_ticks)
     }
 
+    /// What is left of something that `named` processes were of: they, who is in a process group of theirs or is marked,
+    /// and all below these; nothing below `parent`, and none of `spared`.
+    #[must_use]
+    pub fn left_of(
+        &self,
+        named: &HashSet<i32>,
+        parent: i32,
+        spared: &HashSet<i32>,
+        is_marked: impl Fn(i32) -> bool,
+    ) -> Vec<Process> {
+        let candidates = self.iter().filter(|process| !spared.contains(&process.pid));
+        let is_left = |process: &&Process| {
+            named.contains(&process.pid) || named.contains(&process.group) || is_marked(process.pid)
+        };
+        let roots: HashSet<i32> = candidates.filter(is_left).map(|process| process.pid).collect();
+        self.below(&roots, parent, spared)
+    }
+
     /// What runs and is one of `roots` or below one; nothing below `parent`, and none of `spared`.
     #[must_use]
     pub fn below(&self, roots: &HashSet<i32>, parent: i32, spared: &HashSet<i32>) -> Vec<Process> {
