@@ -39,6 +39,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
             self.wait_out(now);
             return;
         }
+        self.hold_back(now);
         let mut round = match self.round.take() {
             Some(round) if self.is_joined(now, &round) => round,
             Some(round) => {
@@ -65,11 +66,12 @@ impl<S: Store, E: Executor> Engine<S, E> {
         if let Some(trouble) = &self.trouble {
             return Some(trouble.retry_at);
         }
-        if self.more || !self.inbox.is_empty() || !self.kept.is_empty() {
+        if self.more || !self.inbox.is_empty() || !self.kept.is_empty() || self.standby.lets_go() {
             return Some(self.clock);
         }
         let timers = [
             self.round.as_ref().map(|round| round.until),
+            self.standby.patience_ends(),
             self.memory.next_due,
             self.next_recurrence(),
             self.next_probe(),
@@ -132,7 +134,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
 
     /// All that the beat writes but what rides along with the commit.
     fn transact(&mut self, now: Timestamp, batch: Batch, round: &mut Round) -> store::Result<()> {
-        let mut failed = self.open_round(now, round).err();
+        let mut failed = self.open_round(now, round).and_then(|()| self.lose_patience(now)).err();
         for report in batch.reports {
             self.take_report(now, report, round, &mut failed);
         }

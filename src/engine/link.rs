@@ -66,6 +66,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
     /// ended before anything else becomes of it.
     pub(super) fn linked(&mut self, now: Timestamp, runner: Runner, known: &[AttemptKey]) -> store::Result<()> {
         self.outbox.orders.push(Order::Adopt);
+        self.doubt_standby(now)?;
         let known: BTreeSet<AttemptKey> = known.iter().copied().collect();
         let mut leftovers = Vec::new();
         let mut forgotten = Vec::new();

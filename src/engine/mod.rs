@@ -30,6 +30,7 @@ mod serve;
 mod settings;
 mod settle;
 mod shutdown;
+mod standby;
 mod submit;
 mod tally;
 mod timers;
@@ -62,6 +63,7 @@ use outbox::Outbox;
 use report::Note;
 use round::Round;
 use shutdown::Stopping;
+use standby::Standby;
 use trouble::Trouble;
 
 /// The sole writer of the state, and the only one who gives orders to the executor.
@@ -82,6 +84,8 @@ pub struct Engine<S, E> {
     round: Option<Round>,
     /// Reserved attempts whose start was ordered and is not yet committed.
     begun: BTreeSet<AttemptKey>,
+    /// Reserved attempts that the runner starts by itself.
+    standby: Standby,
     /// What reserved tasks run, as it was read when they were.
     specs: BTreeMap<TaskId, Spec>,
     /// What has arrived and was not yet taken up.
@@ -144,6 +148,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
             trouble: None,
             round: None,
             begun: BTreeSet::new(),
+            standby: Standby::default(),
             specs: BTreeMap::new(),
             inbox: VecDeque::new(),
             kept: VecDeque::new(),

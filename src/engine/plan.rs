@@ -28,14 +28,25 @@ impl<S: Store, E: Executor> Engine<S, E> {
     pub(super) fn plan(&mut self, now: Timestamp, is_news: bool) -> store::Result<()> {
         self.room_at = None;
         let Link::Up(runner) = self.link.clone() else { return Ok(()) };
+        if !self.standby.is_empty() {
+            return self.plan_behind(now, is_news);
+        }
         self.plan_hooks(now, &runner)?;
         let free = self.settings.slots.max(1).saturating_sub(self.memory.used);
-        if self.stopping.is_some() || free == 0 {
+        if self.stopping.is_some() {
             return Ok(());
         }
+        if free > 0 {
+            self.claim_next(now, &runner, free, is_news)?;
+        }
+        if is_news { self.begin_standby(now) } else { Ok(()) }
+    }
+
+    /// Claims what the plan chooses for the free slots.
+    fn claim_next(&mut self, now: Timestamp, runner: &Runner, free: u32, is_news: bool) -> store::Result<()> {
         let snapshot = self.snapshot(now, free)?;
         let mut choices = scheduler::plan(&snapshot);
-        if !choices.is_empty() && self.free_bytes()? < self.settings.min_free_bytes.min(LEAST_FREE) {
+        if !choices.is_empty() && !self.has_room()? {
             self.room_at = Some(now + LOOK_FOR_ROOM);
             return Ok(());
         }
@@ -44,9 +55,14 @@ impl<S: Store, E: Executor> Engine<S, E> {
             self.more = true;
         }
         for choice in choices {
-            self.claim(now, &runner, choice.id, is_news)?;
+            self.claim(now, runner, choice.id, is_news)?;
         }
         Ok(())
+    }
+
+    /// Whether there is room for what tasks write.
+    pub(super) fn has_room(&mut self) -> store::Result<bool> {
+        Ok(self.free_bytes()? >= self.settings.min_free_bytes.min(LEAST_FREE))
     }
 
     /// The queues that have something to start, each with as many heads as could be chosen.

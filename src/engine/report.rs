@@ -43,7 +43,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
                     tracing::warn!(reason, "the runner is gone");
                 }
                 self.link = self.link.lost(reason, now);
-                Ok(())
+                self.doubt_standby(now)
             }
             Report::Started { key, pid, pid_start, at } => {
                 let note = Note { pid: *pid, pid_start: *pid_start, started_at: *at, write_at: now + NOTE_DELAY };
@@ -54,7 +54,12 @@ impl<S: Store, E: Executor> Engine<S, E> {
                 self.link = self.link.holding(holds);
                 Ok(())
             }
-            Report::Ended { key, end } => self.ended(now, *key, end),
+            Report::Ended { key, end, next } => {
+                self.standby.pace(end);
+                self.ended(now, *key, end)?;
+                next.map_or(Ok(()), |next| self.succeeded_by(now, next))
+            }
+            Report::Recalled { keys } => self.recalled(now, keys),
             Report::Swept { keys } => keys.iter().try_for_each(|key| self.interrupted(now, *key)),
         }
     }

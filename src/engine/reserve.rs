@@ -87,10 +87,11 @@ impl<S: Store, E: Executor> Engine<S, E> {
         self.store.remove_attempt(AttemptKey { task: id, attempt: reserved.attempt })
     }
 
-    /// Removes all reservations but those that `keep` names.
+    /// Removes all reservations but those that `keep` names, and those that the runner may use at any moment.
     pub(super) fn unreserve_unless(&mut self, keep: impl Fn(TaskId, &Reserved) -> bool) -> store::Result<()> {
         let reserved = self.memory.reserved.iter();
-        let others: Vec<TaskId> = reserved.filter(|(id, one)| !keep(**id, one)).map(|(id, _)| *id).collect();
+        let goes = |(id, one): &(&TaskId, &Reserved)| !keep(**id, one) && !self.standby.contains(**id);
+        let others: Vec<TaskId> = reserved.filter(goes).map(|(id, _)| *id).collect();
         others.into_iter().try_for_each(|id| self.unreserve(id))
     }
 
@@ -115,18 +116,17 @@ impl<S: Store, E: Executor> Engine<S, E> {
         ids.into_iter().try_for_each(|id| self.run_reserved(now, id, true))
     }
 
-    fn run_reserved(&mut self, now: Timestamp, id: TaskId, is_doubtful: bool) -> store::Result<()> {
+    pub(super) fn run_reserved(&mut self, now: Timestamp, id: TaskId, is_doubtful: bool) -> store::Result<()> {
         let Some(Reserved { claimed, .. }) = self.memory.reserved.remove(&id) else { return Ok(()) };
         let Some(task) = self.store.task(id)? else { return Ok(()) };
         self.set_running(now, &task, Claimed { is_doubtful, ..claimed })
     }
 
-    /// Whether the attempt, whose runner is gone, is known never to have started: it was only reserved, and its
-    /// output was never made. After a power cut the missing file proves nothing.
+    /// Whether the attempt, whose runner is gone, is known never to have started: it was only reserved, and
+    /// nothing touched its output. After a power cut that proves nothing.
     pub(super) fn never_began(&self, key: AttemptKey) -> bool {
         let (Some(open), Link::Up(runner)) = (self.memory.open.get(&key), &self.link) else { return false };
-        let missing = |fault: std::io::Error| fault.kind() == std::io::ErrorKind::NotFound;
         let claimed = &open.claimed;
-        claimed.is_doubtful && claimed.boot == runner.boot && self.executor.output(key).is_err_and(missing)
+        claimed.is_doubtful && claimed.boot == runner.boot && !self.executor.may_have_begun(key)
     }
 }

@@ -41,7 +41,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
 
     fn is_news(&self) -> bool {
         let news = |message: &Message| match message {
-            Message::Report(Report::Started { .. } | Report::Ended { .. }) => true,
+            Message::Report(Report::Started { .. } | Report::Ended { .. } | Report::Recalled { .. }) => true,
             Message::Report(Report::Linked { .. } | Report::Lost { .. } | Report::Holds(_) | Report::Swept { .. })
             | Message::Command(_)
             | Message::Leave => false,

@@ -26,6 +26,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
         let stopping = self.stopping.get_or_insert_with(|| Stopping { until, hook: None, waiting: Vec::new() });
         stopping.until = until;
         stopping.waiting.push(reply);
+        self.recall(now);
         self.executor.drain(patience);
     }
 

@@ -41,6 +41,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
         let pause = FIRST_PAUSE.saturating_mul(1 << (failures - 1).min(10)).min(LONGEST_PAUSE);
         let stale = self.reload().is_err();
         self.trouble = Some(Trouble { error, retry_at: now + pause, failures, stale });
+        self.recall(now);
     }
 
     /// Whether the store failed a moment ago and is left alone for now.
@@ -66,6 +67,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
     /// A beat without the right to write: reads are answered, reports kept, everything else is refused.
     pub(super) fn wait_out(&mut self, now: Timestamp) {
         self.free = None;
+        self.take_up_held();
         while let Some(message) = self.inbox.pop_front() {
             let Some(message) = self.answer_at_once(now, message) else { continue };
             match message {

@@ -38,6 +38,12 @@ impl Process {
     }
 }
 
+/// An order that is on its way.
+enum Word {
+    StandBy(AttemptKey),
+    Recall,
+}
+
 #[derive(Default)]
 struct World {
     now: Timestamp,
@@ -61,6 +67,12 @@ struct World {
     outputs: BTreeSet<AttemptKey>,
     signals: Vec<(AttemptKey, Signal)>,
     leaving: bool,
+    /// Whether it knows how to have attempts stand by.
+    knows_standby: bool,
+    words: Vec<Word>,
+    standby: Vec<AttemptKey>,
+    /// Those that began in the place of others since somebody last asked.
+    passed_on: Vec<AttemptKey>,
 }
 
 impl World {
@@ -70,7 +82,25 @@ impl World {
         }
     }
 
+    fn begin(&mut self, key: AttemptKey) {
+        self.starts.push(key);
+        self.outputs.insert(key);
+        let pid = i32::try_from(self.starts.len()).unwrap_or(i32::MAX);
+        let process = Process { key, pid, at: self.now };
+        self.running.push(process);
+        self.report(process.report());
+    }
+
+    fn recall(&mut self) {
+        let keys = std::mem::take(&mut self.standby);
+        if !keys.is_empty() {
+            self.report(Report::Recalled { keys });
+        }
+    }
+
     fn unlink(&mut self, reason: &str) {
+        self.words.clear();
+        self.standby.clear();
         if std::mem::take(&mut self.linked) {
             self.report(Report::Lost { reason: reason.into() });
         }
@@ -89,6 +119,8 @@ impl FakeRunner {
         world.daemons += 1;
         world.sink = Some(sink);
         (world.linked, world.unadopted) = (false, 0);
+        world.words.clear();
+        world.standby.clear();
         FakeExecutor { world: Arc::clone(&self.0), daemon: world.daemons }
     }
 
@@ -115,7 +147,7 @@ impl FakeRunner {
             world.report(process.report());
         }
         for (key, end) in &world.ended {
-            world.report(Report::Ended { key: *key, end: end.clone() });
+            world.report(Report::Ended { key: *key, end: end.clone(), next: None });
         }
     }
 
@@ -141,10 +173,41 @@ impl FakeRunner {
         let started_at = (!matches!(status, ExitStatus::NotStarted { .. })).then_some(process.at);
         let end = End { status, cause, started_at, ended_at: world.now, cost: Cost::default() };
         world.ended.insert(key, end.clone());
-        if world.linked {
-            world.report(Report::Ended { key, end });
+        if !world.linked {
+            return true;
+        }
+        let succeeded = (&end.status, end.cause) == (&ExitStatus::Exited(0), Cause::Itself);
+        let next = (succeeded && !world.standby.is_empty()).then(|| world.standby.remove(0));
+        world.report(Report::Ended { key, end, next });
+        if let Some(next) = next {
+            world.passed_on.push(next);
+            world.begin(next);
+        } else if !succeeded {
+            world.recall();
         }
         true
+    }
+
+    /// Has it know how to have attempts stand by, or not as older ones do not.
+    pub fn know_standby(&self, knows: bool) {
+        lock(&self.0).knows_standby = knows;
+    }
+
+    /// Hears the orders about what stands by; the others it hears at once.
+    pub fn hear(&self) {
+        let mut world = lock(&self.0);
+        for word in std::mem::take(&mut world.words) {
+            match word {
+                Word::StandBy(key) => world.standby.push(key),
+                Word::Recall => world.recall(),
+            }
+        }
+    }
+
+    /// What began in the place of another since the last time.
+    #[must_use]
+    pub fn passed_on(&self) -> Vec<AttemptKey> {
+        std::mem::take(&mut lock(&self.0).passed_on)
     }
 
     /// Kills the runner as SIGKILL does: what ran is left behind, ends not acknowledged are forgotten. The
@@ -255,11 +318,21 @@ impl Executor for FakeExecutor {
         if world.ended.contains_key(&start.key) || world.running.iter().any(|running| running.key == start.key) {
             return;
         }
-        world.starts.push(start.key);
-        let pid = i32::try_from(world.starts.len()).unwrap_or(i32::MAX);
-        let process = Process { key: start.key, pid, at: world.now };
-        world.running.push(process);
-        world.report(process.report());
+        world.begin(start.key);
+    }
+
+    fn stand_by(&mut self, start: Start) -> bool {
+        let Some(mut world) = self.heard() else { return false };
+        if world.knows_standby {
+            world.words.push(Word::StandBy(start.key));
+        }
+        world.knows_standby
+    }
+
+    fn recall(&mut self) {
+        if let Some(mut world) = self.heard() {
+            world.words.push(Word::Recall);
+        }
     }
 
     fn stop(&mut self, key: AttemptKey, _stop: Stop) {
@@ -307,6 +380,10 @@ impl Executor for FakeExecutor {
     fn output(&self, key: AttemptKey) -> io::Result<File> {
         let made = lock(&self.world).outputs.contains(&key);
         File::open(if made { "/dev/null" } else { "/nonexistent" })
+    }
+
+    fn may_have_begun(&self, key: AttemptKey) -> bool {
+        lock(&self.world).outputs.contains(&key)
     }
 
     fn remove_output(&mut self, _tasks: &[(TaskId, u32)]) {}

@@ -16,7 +16,7 @@ use crate::daemon::log::in_full;
 use crate::sys::{clock, memfd};
 use crate::task::{AttemptKey, Cost, Signal, Stop, TaskId, Timestamp};
 use crate::wire::runner::packet::{Outbox, Packet};
-use crate::wire::runner::{Sweep, ToRunner};
+use crate::wire::runner::{STANDBY, Spawn, Sweep, ToRunner};
 
 /// What is left to a dead runner's processes between SIGTERM and SIGKILL, in milliseconds.
 const SWEEP_GRACE_MS: u64 = 5_000;
@@ -56,6 +56,8 @@ pub(super) struct State {
     /// Links that were reported, and those that were adopted: orders pass where they are as many.
     pub(super) links: u64,
     adopted: u64,
+    /// What both sides speak.
+    pub(super) version: u16,
     pub(super) outbox: Outbox,
     pub(super) replacement: Replacement,
     pub(super) closing: bool,
@@ -132,8 +134,13 @@ impl RunnerLink {
         let rouse = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         let shared = Arc::new(Shared { state: Mutex::default(), rouse });
         let sink = Arc::new(sink);
-        let listener =
-            Listener { shared: Arc::clone(&shared), instance: instance.to_owned(), connect, sink: Arc::clone(&sink) };
+        let listener = Listener {
+            shared: Arc::clone(&shared),
+            instance: instance.to_owned(),
+            connect,
+            outputs: outputs.clone(),
+            sink: Arc::clone(&sink),
+        };
         let listener = thread::Builder::new().name("runner-link".into()).spawn(move || listener.run())?;
         let (removals, removed) = mpsc::channel();
         let remover = outputs.clone();
@@ -170,23 +177,22 @@ impl RunnerLink {
         }
     }
 
-    fn hand_over(&mut self, start: &Start) -> Result<(), String> {
+    fn hand_over(&mut self, start: &Start, order: fn(Box<Spawn>) -> ToRunner) -> Result<(), String> {
         let input = start.stdin.as_ref().map(|bytes| memfd::sealed("taskdaemon-input", bytes)).transpose();
         let input = input.map_err(|error| format!("keep the standard input in memory: {error}"))?;
-        let output: OwnedFd = self.outputs.create(start.key).map_err(|error| in_full(&error))?.into();
-        let message = ToRunner::Spawn(Box::new(translate::spawn(start)));
-        let sent = self.send(message, [output].into_iter().chain(input).collect());
+        let message = order(Box::new(translate::spawn(start)));
+        let output = self.outputs.create(start.key).map_err(|error| in_full(&error))?;
+        if matches!(message, ToRunner::StandBy(_)) {
+            Outputs::mark_untouched(&output).map_err(|error| format!("mark the output: {error}"))?;
+        }
+        let sent = self.send(message, [output.into()].into_iter().chain(input).collect());
         sent.map_err(|error| format!("pass the task to the runner: {error}"))
     }
 }
 
 fn remove(outputs: &Outputs, orders: &mpsc::Receiver<Vec<(TaskId, u32)>>) {
     for (task, attempts) in orders.iter().flatten() {
-        for attempt in 1..=attempts {
-            if let Err(error) = outputs.remove(AttemptKey { task, attempt }) {
-                tracing::warn!(error = &error as &dyn std::error::Error, "an output stays");
-            }
-        }
+        (1..=attempts).for_each(|attempt| outputs.forget(AttemptKey { task, attempt }));
     }
 }
 
@@ -199,12 +205,23 @@ impl Executor for RunnerLink {
         if !self.shared.state().passes() {
             return;
         }
-        if let Err(reason) = self.hand_over(&start) {
+        if let Err(reason) = self.hand_over(&start, ToRunner::Spawn) {
             let status = ExitStatus::NotStarted { reason, code: 126 };
             let ended_at = Timestamp(clock::now_us());
             let end = End { status, cause: Cause::Itself, started_at: None, ended_at, cost: Cost::default() };
-            (self.sink)(Report::Ended { key: start.key, end });
+            (self.sink)(Report::Ended { key: start.key, end, next: None });
         }
+    }
+
+    fn stand_by(&mut self, start: Start) -> bool {
+        let state = self.shared.state();
+        let can = state.passes() && state.version >= STANDBY;
+        drop(state);
+        can && self.hand_over(&start, ToRunner::StandBy).is_ok()
+    }
+
+    fn recall(&mut self) {
+        self.tell(ToRunner::Recall);
     }
 
     fn stop(&mut self, key: AttemptKey, stop: Stop) {
@@ -247,6 +264,10 @@ impl Executor for RunnerLink {
 
     fn output(&self, key: AttemptKey) -> io::Result<File> {
         self.outputs.open(key).map_err(io::Error::from)
+    }
+
+    fn may_have_begun(&self, key: AttemptKey) -> bool {
+        self.outputs.is_touched(key)
     }
 
     fn remove_output(&mut self, tasks: &[(TaskId, u32)]) {

@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::link::{Connect, Shared};
 use super::replace::Replacement;
-use super::{Holds, Report, Sink, translate};
+use super::{Holds, Outputs, Report, Sink, translate};
 use crate::daemon::log::in_full;
 use crate::wire::runner::packet::{self, MAX_PACKET_BYTES, Packet, Received};
 use crate::wire::runner::{FromRunner, ToRunner, VERSION};
@@ -30,6 +30,7 @@ pub(super) struct Listener {
     pub(super) shared: Arc<Shared>,
     pub(super) instance: String,
     pub(super) connect: Box<dyn Connect>,
+    pub(super) outputs: Outputs,
     pub(super) sink: Arc<Sink>,
 }
 
@@ -148,6 +149,7 @@ impl Listener {
                 let mut state = self.shared.state();
                 state.socket = Some(Arc::clone(socket));
                 state.links += 1;
+                state.version = welcome.version;
                 drop(state);
                 self.shared.replace(|replacement| replacement.linked(welcome.version));
                 translate::linked(welcome).into_iter().for_each(&*self.sink);
@@ -166,7 +168,14 @@ impl Listener {
             }
             FromRunner::Holds { in_force, missing } => Report::Holds(Holds { in_force, missing }),
             FromRunner::Started(running) => translate::started(running),
-            FromRunner::Ended(ended) => translate::ended(ended),
+            FromRunner::Ended(ended) => translate::ended(ended, None),
+            FromRunner::Succeeded { by, next, left: _ } => translate::ended(by, Some(next)),
+            FromRunner::Recalled { keys } => {
+                let keys: Vec<_> = keys.into_iter().map(translate::attempt).collect();
+                // Empty, and made for nothing; whoever is asked whether they began finds none.
+                keys.iter().for_each(|key| self.outputs.forget(*key));
+                Report::Recalled { keys }
+            }
             FromRunner::Swept { keys, survivors } => {
                 for pid in survivors {
                     tracing::error!(pid, "a process of a dead runner hangs in the kernel; SIGKILL does not end it");

@@ -37,6 +37,17 @@ pub trait Executor: Send {
     /// Starts an attempt whose claim is committed.
     fn start(&mut self, start: Start);
 
+    /// Has an attempt whose claim is committed start once one that runs has succeeded, in its place:
+    /// [`Report::Ended::next`] tells. Those that stand by start in the order in which they were given. False where it does
+    /// not stand by: the runner may be older than this word.
+    ///
+    /// Each runs in the place of whichever ends first, so they must all be such that this is right. Where anything but a
+    /// success comes, the runner gives back all of them: [`Report::Recalled`].
+    fn stand_by(&mut self, start: Start) -> bool;
+
+    /// Takes back what stands by; answered by [`Report::Recalled`], if anything does.
+    fn recall(&mut self);
+
     /// Ends an attempt: its own stop signal, its own grace, then SIGKILL, to all of its processes.
     fn stop(&mut self, key: AttemptKey, spec_stop: crate::task::Stop);
 
@@ -64,6 +75,9 @@ pub trait Executor: Send {
     /// # Errors
     /// Where there is no such output, or it cannot be opened.
     fn output(&self, key: AttemptKey) -> std::io::Result<File>;
+
+    /// Whether an attempt may have started: not where its output was never made, or only to stand by.
+    fn may_have_begun(&self, key: AttemptKey) -> bool;
 
     /// Removes what all attempts of these tasks wrote; the work may be done later, elsewhere.
     fn remove_output(&mut self, tasks: &[(TaskId, u32)]);
@@ -128,6 +142,13 @@ pub enum Report {
         key: AttemptKey,
         /// How and when.
         end: End,
+        /// What stood by and starts in its place.
+        next: Option<AttemptKey>,
+    },
+    /// What stood by and does not start any more; nothing is left of it.
+    Recalled {
+        /// Which.
+        keys: Vec<AttemptKey>,
     },
     /// How the runner that answers holds each attempt.
     Holds(Holds),

@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::sys::fs::{create_private, open_regular};
 use crate::task::{AttemptKey, TaskId};
@@ -72,6 +73,27 @@ impl Outputs {
         open_regular(&path).map_err(|source| OutputError { verb: "open", path, source })
     }
 
+    /// Notes that nothing has started that writes to this file: until something does, it is as old as a file can be.
+    pub(super) fn mark_untouched(file: &File) -> io::Result<()> {
+        file.set_modified(SystemTime::UNIX_EPOCH)
+    }
+
+    /// Whether something may have started that writes to the file of an attempt; not where it is missing.
+    pub(super) fn is_touched(&self, key: AttemptKey) -> bool {
+        let modified = self.path(key).symlink_metadata().and_then(|found| found.modified());
+        match modified {
+            Ok(at) => at != SystemTime::UNIX_EPOCH,
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        }
+    }
+
+    /// Removes the file of an attempt; where that fails, the log tells.
+    pub(super) fn forget(&self, key: AttemptKey) {
+        if let Err(error) = self.remove(key) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "an output stays");
+        }
+    }
+
     /// Removes the file of an attempt, and its directory once that is empty. One that is gone is no error.
     ///
     /// # Errors
@@ -113,6 +135,20 @@ mod tests {
         outputs.remove(KEY).unwrap();
         assert!(!state.path().join("output/12").exists());
         assert_eq!(io::Error::from(outputs.open(KEY).unwrap_err()).kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_file_tells_whether_anything_was_started_for_it() {
+        let state = tempfile::tempdir().unwrap();
+        let outputs = Outputs::new(state.path());
+        assert!(!outputs.is_touched(KEY));
+        let file = outputs.create(KEY).unwrap();
+        assert!(outputs.is_touched(KEY));
+        Outputs::mark_untouched(&file).unwrap();
+        assert!(!outputs.is_touched(KEY));
+        // As the runner does, whose file it is not.
+        file.set_len(0).unwrap();
+        assert!(outputs.is_touched(KEY));
     }
 
     #[test]

@@ -123,6 +123,23 @@ fn orders_to_a_link_that_was_not_adopted_go_nowhere() {
 }
 
 #[test]
+fn nothing_stands_by_in_a_runner_that_does_not_know_how() {
+    let state = tempfile::tempdir().unwrap();
+    let (here, there) = socket::pair().unwrap();
+    let (sink, reports) = sink();
+    let mut link = RunnerLink::new("i", Outputs::new(state.path()), Box::new(Given([here].into())), sink).unwrap();
+    assert!(!link.stand_by(start(1)), "there is none yet");
+    hear(&there);
+    say(&there, welcome());
+    assert!(matches!(reports.recv().unwrap(), Report::Linked { .. }));
+    link.adopt();
+    assert!(!link.stand_by(start(1)), "it speaks version 1");
+    assert!(!state.path().join("output").exists());
+    link.start(start(2));
+    assert!(matches!(&hear(&there)[..], [ToRunner::Spawn(spawn)] if spawn.key.task == 2));
+}
+
+#[test]
 fn a_start_without_an_output_file_is_an_end_with_its_reason() {
     let state = tempfile::tempdir().unwrap();
     std::fs::write(state.path().join("output"), "in the way").unwrap();

@@ -51,7 +51,7 @@ pub(super) fn linked(welcome: wire::Welcome) -> Vec<Report> {
     let known = running.chain(welcome.ended.iter().map(|ended| ended.key)).map(attempt).collect();
     let linked = Report::Linked { runner: welcome.runner, pid: welcome.pid, boot: welcome.boot, known };
     let running = welcome.running.into_iter().map(started);
-    [linked].into_iter().chain(running).chain(welcome.ended.into_iter().map(ended)).collect()
+    [linked].into_iter().chain(running).chain(welcome.ended.into_iter().map(|end| ended(end, None))).collect()
 }
 
 pub(super) fn started(running: wire::Running) -> Report {
@@ -63,7 +63,8 @@ pub(super) fn started(running: wire::Running) -> Report {
     }
 }
 
-pub(super) fn ended(ended: wire::Ended) -> Report {
+/// An end, and what starts in its place.
+pub(super) fn ended(ended: wire::Ended, next: Option<wire::Key>) -> Report {
     let status = status(ended.end);
     let ran = !matches!(status, ExitStatus::NotStarted { .. });
     let cost = Cost {
@@ -86,7 +87,7 @@ pub(super) fn ended(ended: wire::Ended) -> Report {
         ended_at: Timestamp(ended.ended_at_us),
         cost,
     };
-    Report::Ended { key: attempt(ended.key), end }
+    Report::Ended { key: attempt(ended.key), end, next: next.map(attempt) }
 }
 
 fn status(end: wire::End) -> ExitStatus {

@@ -99,6 +99,9 @@ impl Runner {
     /// sockets and the pipes go along; so do orphans, for the process stays the same, and a SIGCHLD that is not taken
     /// yet. The thread that executes becomes the first one, so that what runs then stands among the orphans until it ends.
     pub(super) fn hand_over(mut self) -> Result<Self, Error> {
+        if self.successor.is_some() {
+            self.recall();
+        }
         let ready = self.leaving == Leaving::No && self.link.as_ref().is_none_or(|link| !link.channel.waits());
         let Some(program) = self.successor.take_if(|_| ready) else { return Ok(self) };
         let mut table = self.table;

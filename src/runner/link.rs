@@ -55,6 +55,7 @@ impl Runner {
 
     pub(super) fn hang_up(&mut self) {
         self.link = None;
+        self.standby.clear();
         self.events.change(&self.table.listener, LISTENER, Interest::Reading);
     }
 
@@ -99,11 +100,11 @@ impl Runner {
             }
             ToRunner::Sweep(sweep) => self.sweep(sweep),
             ToRunner::Drain { patience_ms } => self.table.drain_at = Some(clock::after(Instant::now(), patience_ms)),
-            ToRunner::Leave => match self.leaving {
-                Leaving::No | Leaving::Asked => self.leaving = Leaving::Asked,
-                Leaving::Terminated { .. } => {}
-            },
+            ToRunner::Leave if self.leaving == Leaving::No => self.leaving = Leaving::Asked,
+            ToRunner::Leave => {}
             ToRunner::Upgrade => self.upgrade(descriptors.pop()),
+            ToRunner::StandBy(spawn) => self.standby.push_back((spawn, std::mem::take(descriptors))),
+            ToRunner::Recall => self.recall(),
         }
         true
     }

@@ -1,7 +1,7 @@
 //! The runner: the parent of every task, in a process of its own.
 //!
 //! [`serve()`] is all that others see. Inside, `serve` is the loop, `link` speaks with the daemon, `attempt` is what
-//! runs, `spawn` starts, `reap` collects ends and finds what detached, `stop` ends what
+//! runs, `spawn` starts, now or in the place of another, `reap` collects ends and finds what detached, `stop` ends what
 //! runs, `leave` the runner itself, `sweep` what a dead runner left, `handover` makes another program of it.
 //!
 //! The rules:

@@ -49,10 +49,14 @@ impl Runner {
         cgroup::remove(self.table.tree.as_ref(), attempt.group.as_ref());
     }
 
-    /// Keeps an end until it is acknowledged, and tells it.
+    /// Keeps an end until it is acknowledged, and tells it; what stands by starts in the place of what succeeded.
     pub(super) fn keep(&mut self, ended: Ended) {
         self.table.ended.insert(ended.key, ended.clone());
+        if ended.is_success() {
+            return self.succeed(ended);
+        }
         self.say(FromRunner::Ended(ended));
+        self.recall();
     }
 
     /// Looks at the orphans and gives them to their attempts; true where there is one whose owner cannot be

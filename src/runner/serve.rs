@@ -9,6 +9,7 @@ use super::attempt::{Attempt, Serial};
 use super::handover::Table;
 use super::leave::Leaving;
 use super::link::Link;
+use super::spawn::Standby;
 use super::sweep::Sweeping;
 use crate::daemon::upgrade::Candidate;
 use crate::sys::events::Events;
@@ -46,6 +47,7 @@ pub(super) struct Runner {
     pub(super) sweeping: Option<Sweeping>,
     pub(super) leaving: Leaving,
     pub(super) rest: Rest,
+    pub(super) standby: Standby,
     /// The program that it is to become.
     pub(super) successor: Option<Candidate>,
 }
@@ -81,6 +83,7 @@ impl Runner {
             sweeping: None,
             leaving: Leaving::No,
             rest: Rest::default(),
+            standby: Standby::new(),
             successor: None,
         };
         if let Some((socket, version)) = link {

@@ -1,7 +1,14 @@
-//! The start of an attempt.
+//! The start of an attempt: at once, or in the place of another.
+//!
+//! What stands by starts where another succeeds, so that these two are a moment apart, whatever the daemon has to do. The
+//! daemon gave a place to what runs, and the place is passed on: as many run as before. Where anything but a success
+//! comes, what stands by is given back, for then the daemon may want something else; with the link it is forgotten.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+
+use nix::unistd::ftruncate;
 
 use super::attempt::Attempt;
 use super::leave::Leaving;
@@ -13,7 +20,31 @@ use crate::sys::{cgroup, clock, fd};
 use crate::wire::runner::mark::Mark;
 use crate::wire::runner::{End, Ended, FromRunner, Running, Spawn};
 
+/// What stands by, first to start first, with its descriptors.
+pub(super) type Standby = VecDeque<(Box<Spawn>, Vec<OwnedFd>)>;
+
 impl Runner {
+    /// Tells of a success, and starts what stands by first; on the way out there is no place to pass on.
+    pub(super) fn succeed(&mut self, by: Ended) {
+        let leaves = matches!(self.leaving, Leaving::Terminated { .. });
+        let Some((spawn, descriptors)) = self.standby.pop_front().filter(|_| !leaves) else {
+            return self.say(FromRunner::Ended(by));
+        };
+        let left = u32::try_from(self.standby.len()).unwrap_or(u32::MAX);
+        self.say(FromRunner::Succeeded { by, next: spawn.key, left });
+        // Whoever finds the output later can tell by its age that this began.
+        let _ = descriptors.first().map(|output| ftruncate(output, 0));
+        self.spawn(&spawn, descriptors);
+    }
+
+    /// Gives back what stands by, if anything does.
+    pub(super) fn recall(&mut self) {
+        let keys: Vec<_> = self.standby.drain(..).map(|(spawn, _)| spawn.key).collect();
+        if !keys.is_empty() {
+            self.say(FromRunner::Recalled { keys });
+        }
+    }
+
     /// Starts an attempt, unless it is known.
     pub(super) fn spawn(&mut self, spawn: &Spawn, descriptors: Vec<OwnedFd>) {
         // While it leaves it starts nothing: whoever runs next will be asked again.

@@ -122,6 +122,7 @@ impl Daemon {
             Report::Lost { .. }
             | Report::Started { .. }
             | Report::Ended { .. }
+            | Report::Recalled { .. }
             | Report::Holds(_)
             | Report::Swept { .. } => None,
         });
@@ -143,7 +144,7 @@ impl Daemon {
 
     pub(crate) fn end_of(&self, wanted: AttemptKey) -> End {
         self.wait("end", |report| match report {
-            Report::Ended { key, end } if key == wanted => Some(end),
+            Report::Ended { key, end, .. } if key == wanted => Some(end),
             _ => None,
         })
     }
@@ -152,7 +153,7 @@ impl Daemon {
     pub(crate) fn start_of(&self, wanted: AttemptKey) -> (i32, u64) {
         self.wait("start", |report| match report {
             Report::Started { key, pid, pid_start, .. } if key == wanted => Some((pid, pid_start)),
-            Report::Ended { key, end } if key == wanted => panic!("{end:?}"),
+            Report::Ended { key, end, .. } if key == wanted => panic!("{end:?}"),
             _ => None,
         })
     }

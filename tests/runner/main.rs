@@ -6,6 +6,7 @@ mod daemons;
 mod endings;
 mod host;
 mod speed;
+mod standby;
 mod starts;
 mod traffic;
 mod upgrades;

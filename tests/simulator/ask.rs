@@ -88,6 +88,15 @@ fn spec(rng: &mut Rng) -> Spec {
     }
 }
 
+/// One that can start at once, in the place of any other.
+pub(crate) fn plain(rng: &mut Rng, now: Timestamp, label: &str, queue: &QueueName) -> Submission {
+    let mut submission = submission(rng, now, &[], label);
+    submission.spec.on_interrupt = OnInterrupt::Retry;
+    let (queue, label) = (queue.clone(), submission.placement.label);
+    submission.placement = Placement { queue, label, ..Placement::default() };
+    submission
+}
+
 fn placement(rng: &mut Rng, now: Timestamp, known: &[TaskId], label: &str) -> Placement {
     let start = match rng.u8(..10) {
         0 | 1 => Start::After(Duration::from_millis(rng.u64(..600_000))),

@@ -65,7 +65,7 @@ impl Day {
         let open: BTreeSet<AttemptKey> = open.into_iter().map(|attempt| attempt.key).collect();
         for key in self.daemon.runner.running().into_iter().chain(self.daemon.runner.left_behind()) {
             let past = self.history.tasks.get(&key.task).expect("a removed task runs");
-            let begun = past.state == State::Queued && may_be_begun;
+            let begun = past.state == State::Queued && (may_be_begun || self.passed_on.contains(&key));
             assert!(begun || past.state == State::Running, "attempt {key} runs: {past:?}");
             assert_eq!(key.attempt, past.attempts + u32::from(begun), "attempt {key} runs");
             assert!(open.contains(&key), "attempt {key} runs and is not claimed");
@@ -90,17 +90,38 @@ impl Day {
 
     /// Where something was started, the slots of its queue and of the host are not exceeded, by all that is
     /// written so far.
-    fn check_slots(&self, outlived: bool) {
-        let started = self.daemon.faults.ordered();
-        if started.is_empty() || !outlived {
+    fn check_slots(&mut self, outlived: bool) {
+        let ordered = self.daemon.faults.ordered();
+        let is_heard_of = |key: &mut AttemptKey| {
+            let task = self.daemon.look(|store| store.task(key.task).unwrap());
+            task.is_none_or(|task| task.attempts >= key.attempt)
+        };
+        let passed_on: Vec<AttemptKey> = self.passed_on.extract_if(.., is_heard_of).collect();
+        if !outlived {
             return;
         }
-        let task = |id| self.daemon.look(|store| store.task(id).unwrap());
-        let started: BTreeSet<QueueName> = started.iter().filter_map(|key| Some(task(key.task)?.queue)).collect();
-        let hooks_alone = started.iter().all(QueueName::is_of_hooks);
+        let hooks_alone = self.queues_of(&ordered).iter().all(QueueName::is_of_hooks);
         assert!(!self.stopping || hooks_alone, "a task started while the daemon stops");
         let open = self.daemon.look(|store| store.open_attempts().unwrap());
-        let running = open.iter().filter_map(|open| task(open.key.task));
+        self.check_slots_of(&ordered, &open.into_iter().map(|open| open.key).collect::<Vec<_>>());
+        // What stood by when a runner did not answer is taken for running, so here what does run counts.
+        self.check_slots_of(&passed_on, &self.daemon.runner.running());
+    }
+
+    fn queues_of(&self, keys: &[AttemptKey]) -> BTreeSet<QueueName> {
+        let task = |key: &AttemptKey| self.daemon.look(|store| store.task(key.task).unwrap());
+        keys.iter().filter_map(|key| Some(task(key)?.queue)).collect()
+    }
+
+    /// Where these were started, `running` are not too many.
+    fn check_slots_of(&self, started: &[AttemptKey], running: &[AttemptKey]) {
+        if started.is_empty() {
+            return;
+        }
+        let started = self.queues_of(started);
+        let hooks_alone = started.iter().all(QueueName::is_of_hooks);
+        let task = |key: &AttemptKey| self.daemon.look(|store| store.task(key.task).unwrap());
+        let running = running.iter().filter_map(task);
         let running: Vec<Task> = running.filter(|task| task.state == State::Running).collect();
         let host = self.settings.slots;
         let mut all = 0;

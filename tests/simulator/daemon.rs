@@ -20,7 +20,7 @@ type Answers = Arc<Mutex<BTreeMap<u64, Result<Reply, Refusal>>>>;
 /// A daemon that can be killed.
 pub(crate) struct Daemon {
     engine: Option<Engine<FaultyStore, FaultyExecutor>>,
-    disk: Disk,
+    pub(crate) disk: Disk,
     pub(crate) faults: Arc<Faults>,
     pub(crate) runner: FakeRunner,
     mail: Arc<Mutex<Vec<Message>>>,

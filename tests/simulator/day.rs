@@ -8,10 +8,11 @@ use fastrand::Rng;
 use taskdaemon::engine::{Action, Caller, Command, Filter, Page, QueueChange, Refusal, Reply, Selection, Settings};
 use taskdaemon::executor::{Cause, ExitStatus};
 use taskdaemon::store::Store;
-use taskdaemon::task::{AttemptKey, Mode, Signal, State, Submission, TaskId, Timestamp};
+use taskdaemon::task::{AttemptKey, Mode, QueueName, Signal, State, Submission, TaskId, Timestamp};
 
 use crate::ask;
 use crate::daemon::{Daemon, ROOT};
+use crate::faults::check_willing;
 use crate::history::History;
 
 /// 2026-11-20 08:00 UTC.
@@ -40,6 +41,8 @@ pub(crate) struct Day {
     pub(crate) was_full: bool,
     /// Whether a shutdown is under way.
     pub(crate) stopping: bool,
+    /// What began in the place of another, as the daemon has not yet heard.
+    pub(crate) passed_on: Vec<AttemptKey>,
 }
 
 enum Asked {
@@ -67,6 +70,7 @@ impl Day {
             pending: BTreeMap::new(),
             was_full: false,
             stopping: false,
+            passed_on: Vec::new(),
         }
     }
 
@@ -79,9 +83,13 @@ impl Day {
     pub(crate) fn live(mut self) {
         self.check(true);
         self.daemon.runner.set_now(self.now);
+        self.daemon.runner.know_standby(self.rng.u8(..4) > 0);
         self.daemon.runner.link();
         for _ in 0..self.rng.u32(20..90) {
             self.step();
+            if self.rng.bool() {
+                self.daemon.runner.hear();
+            }
             let due = self.daemon.next_wake().is_some_and(|wake| wake <= self.now);
             if due || (self.daemon.has_mail() && self.rng.u8(..10) < 7) {
                 self.beat();
@@ -94,11 +102,12 @@ impl Day {
         match self.rng.u8(..100) {
             0..=21 => self.submit(),
             22..=36 => self.ask_something(),
-            37..=59 => self.end_one(),
+            37..=59 => self.end_one(6),
             60..=79 => self.pass_time(),
             80..=89 => self.trouble_the_runner(),
             90..=93 => self.light_the_fuse(),
-            94..=96 => self.trouble_the_disk(),
+            94 => self.trouble_the_disk(),
+            95 | 96 => self.rush(),
             97 => self.stop(),
             98 => self.reconfigure(),
             _ => self.die("between two beats"),
@@ -133,6 +142,47 @@ impl Day {
         self.ask(caller, Command::Submit(tasks));
     }
 
+    /// Short tasks of one queue, one behind the other, while the other queues rest.
+    fn rush(&mut self) {
+        let queue = ask::queue(&mut self.rng);
+        self.tell(|| format!("there is a rush on the queue {queue}"));
+        self.set_others(&queue, Mode::Paused);
+        for key in self.daemon.runner.running() {
+            self.end(key, true);
+        }
+        let mut tasks = Vec::new();
+        for _ in 0..self.rng.u8(4..24) {
+            let label = format!("task-{}", self.submitted.len());
+            let submission = ask::plain(&mut self.rng, self.now, &label, &queue);
+            self.submitted.insert(label, submission.clone());
+            tasks.push(submission.into());
+        }
+        self.ask(ROOT, Command::Submit(tasks));
+        self.beat();
+        self.set_clock(self.now + Duration::from_millis(6));
+        for _ in 0..self.rng.u8(20..100) {
+            match self.rng.u8(..100) {
+                0..=34 => self.end_one(10),
+                35..=49 => {
+                    let span = Duration::from_micros(self.rng.u64(..9_000));
+                    self.set_clock(self.now + span);
+                }
+                50..=61 => self.daemon.runner.hear(),
+                62 | 63 => self.ask_something(),
+                64 => self.end_one(0),
+                65 | 66 => self.step(),
+                _ => drop(self.beat()),
+            }
+        }
+        self.set_others(&queue, Mode::Open);
+    }
+
+    fn set_others(&mut self, queue: &QueueName, mode: Mode) {
+        for other in ask::QUEUES.into_iter().filter(|other| *other != queue.as_str()) {
+            self.ask(ROOT, Command::Queue(other.parse().unwrap(), QueueChange::Mode(mode)));
+        }
+    }
+
     fn ask_something(&mut self) {
         let known = self.known();
         let caller = ask::caller(&mut self.rng);
@@ -145,11 +195,12 @@ impl Day {
         self.ask(caller, command);
     }
 
-    fn end_one(&mut self) {
+    /// Ends one of those that run: well, so many times in ten.
+    fn end_one(&mut self, well: u8) {
         let running = self.daemon.runner.running();
         if !running.is_empty() {
             let key = running[self.rng.usize(..running.len())];
-            let good = self.rng.u8(..10) < 6;
+            let good = self.rng.u8(..10) < well;
             self.end(key, good);
         }
     }
@@ -174,6 +225,11 @@ impl Day {
             past.drained += 1;
         }
         self.daemon.runner.end(key, status, cause);
+        for next in self.daemon.runner.passed_on() {
+            self.tell(|| format!("attempt {next} begins in its place"));
+            check_willing(&self.daemon.disk, next);
+            self.passed_on.push(next);
+        }
     }
 
     fn pass_time(&mut self) {
@@ -377,6 +433,7 @@ impl Day {
     /// Lets happen what can; false where nothing is left to happen.
     fn go_on(&mut self) -> bool {
         self.daemon.runner.link();
+        self.daemon.runner.hear();
         self.daemon.runner.finish_sweep();
         if !self.daemon.has_mail() {
             self.check_stops();

@@ -16,7 +16,7 @@ use taskdaemon::store::{
 };
 use taskdaemon::task::{
     Attempt, AttemptKey, Breaker, Claim, Condition, Dependency, Event, EventKind, Key, Mode, Queue, QueueName,
-    Schedule, Signal, Spec, Stop, Task, TaskId, Timestamp,
+    Schedule, Signal, Spec, State, Stop, Task, TaskId, Timestamp,
 };
 
 /// The death of the daemon; unwinds to whoever holds its engine.
@@ -227,18 +227,27 @@ impl FaultyExecutor {
         assert!(!self.faults.writing.load(Ordering::Relaxed), "an order before the commit");
         &mut self.inner
     }
+}
 
-    /// Nothing starts where a queue is shut, by all that is written so far.
-    fn check_gate(&self, key: AttemptKey) {
-        let task = look(&self.disk, |store| store.task(key.task).unwrap()).expect("no task starts");
-        let queues = look(&self.disk, |store| store.queues().unwrap());
-        let queue = queues.iter().find(|queue| queue.name == task.queue).expect("a task starts in no queue");
-        assert_eq!(queue.mode, Mode::Open, "task {} starts in {queue:?}", task.id);
-        match queue.breaker {
-            Breaker::Closed { .. } => {}
-            Breaker::Probing { task: probe } => assert_eq!(probe, Some(task.id), "another starts in {queue:?}"),
-            Breaker::Open { .. } => panic!("task {} starts in {queue:?}", task.id),
-        }
+/// Nothing begins in the place of another that nobody wants to: neither its task nor its queue was held up since.
+pub(crate) fn check_willing(disk: &Disk, key: AttemptKey) {
+    let task = look(disk, |store| store.task(key.task).unwrap()).expect("no task begins");
+    assert!(matches!(task.state, State::Queued | State::Running), "task {} begins: {}", task.id, task.state);
+    let queues = look(disk, |store| store.queues().unwrap());
+    let queue = queues.iter().find(|queue| queue.name == task.queue).expect("a task begins in no queue");
+    assert_eq!(queue.mode, Mode::Open, "task {} begins in {queue:?}", task.id);
+}
+
+/// Nothing starts where a queue is shut, by all that is written so far.
+fn check_gate(disk: &Disk, key: AttemptKey) {
+    let task = look(disk, |store| store.task(key.task).unwrap()).expect("no task starts");
+    let queues = look(disk, |store| store.queues().unwrap());
+    let queue = queues.iter().find(|queue| queue.name == task.queue).expect("a task starts in no queue");
+    assert_eq!(queue.mode, Mode::Open, "task {} starts in {queue:?}", task.id);
+    match queue.breaker {
+        Breaker::Closed { .. } => {}
+        Breaker::Probing { task: probe } => assert_eq!(probe, Some(task.id), "another starts in {queue:?}"),
+        Breaker::Open { .. } => panic!("task {} starts in {queue:?}", task.id),
     }
 }
 
@@ -251,10 +260,25 @@ impl Executor for FaultyExecutor {
         self.faults.burn();
         let claimed = self.faults.claimed.lock().unwrap().contains(&start.key);
         assert!(claimed, "attempt {} starts before its claim is committed", start.key);
-        self.check_gate(start.key);
+        check_gate(&self.disk, start.key);
         self.faults.ordered.lock().unwrap().push(start.key);
         self.inner.start(start);
         self.faults.burn();
+    }
+
+    fn stand_by(&mut self, start: Start) -> bool {
+        self.faults.burn();
+        let claimed = self.faults.claimed.lock().unwrap().contains(&start.key);
+        assert!(claimed, "attempt {} stands by before its claim is committed", start.key);
+        check_gate(&self.disk, start.key);
+        let stands = self.inner.stand_by(start);
+        self.faults.burn();
+        stands
+    }
+
+    fn recall(&mut self) {
+        self.faults.burn();
+        self.inner.recall();
     }
 
     fn stop(&mut self, key: AttemptKey, stop: Stop) {
@@ -288,6 +312,10 @@ impl Executor for FaultyExecutor {
 
     fn output(&self, key: AttemptKey) -> io::Result<File> {
         self.inner.output(key)
+    }
+
+    fn may_have_begun(&self, key: AttemptKey) -> bool {
+        self.inner.may_have_begun(key)
     }
 
     fn remove_output(&mut self, tasks: &[(TaskId, u32)]) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use taskdaemon::engine::{Command, Query, Reply, Settings};
+use taskdaemon::engine::{Action, Command, Query, Reply, Selection, Settings};
 use taskdaemon::executor::{Cause, ExitStatus};
 use taskdaemon::store::Store;
 use taskdaemon::task::{
@@ -62,6 +62,17 @@ impl Scene {
     fn beats(&mut self) {
         while self.daemon.has_mail() {
             self.daemon.beat(self.now);
+        }
+    }
+
+    /// Until nothing is left to do now.
+    fn settle(&mut self) {
+        loop {
+            self.daemon.beat(self.now);
+            let due = self.daemon.next_wake().is_some_and(|wake| wake <= self.now);
+            if !due && !self.daemon.has_mail() {
+                return;
+            }
         }
     }
 
@@ -304,4 +315,154 @@ fn what_is_only_reserved_is_not_shown() {
     let [.., Ok(Reply::Detail(detail)), Err(refusal)] = &answers[..] else { panic!("{}", answers.len()) };
     assert!(detail.attempts.is_empty() && detail.task.state == State::Queued);
     assert_eq!(refusal.to_string(), "task 2 has no attempt 1");
+}
+
+/// One slot, and short tasks for it, the first of which has ended: the next ones stand by.
+fn rush() -> Scene {
+    let mut scene = Scene::new(6, OnInterrupt::Retry);
+    scene.daemon.runner.know_standby(true);
+    scene.wait(Duration::from_millis(5));
+    scene.end(1);
+    scene.daemon.runner.hear();
+    scene.daemon.answers();
+    scene
+}
+
+#[test]
+fn while_tasks_are_short_the_runner_starts_the_next_ones_by_itself() {
+    let mut scene = rush();
+    for task in 2..5 {
+        scene.daemon.runner.end(key(task), ExitStatus::Exited(0), Cause::Itself);
+    }
+    assert_eq!(scene.daemon.runner.starts(), [1, 2, 3, 4, 5].map(key), "nobody asked the daemon");
+    scene.settle();
+    scene.wait(MOMENT);
+    assert_eq!([4, 5, 6].map(|id| scene.task(id).state), [State::Succeeded, State::Running, State::Queued]);
+}
+
+#[test]
+fn what_is_said_of_a_task_that_stands_by_holds_before_it_starts() {
+    let mut scene = rush();
+    scene.daemon.ask(ROOT, Command::Act(Action::Hold, Selection::Ids(vec![TaskId(3)])));
+    scene.settle();
+    assert!(scene.daemon.answers().is_empty(), "it may have started already");
+    scene.daemon.runner.hear();
+    scene.settle();
+    assert_eq!(scene.task(3).state, State::Held);
+    scene.end(2);
+    scene.settle();
+    assert_eq!(scene.daemon.runner.starts(), [1, 2, 4].map(key));
+}
+
+#[test]
+fn who_submits_does_not_wait_for_what_stands_by() {
+    let mut scene = rush();
+    scene.daemon.ask(ROOT, Command::Submit(vec![submission("default", OnInterrupt::Retry).into()]));
+    scene.settle();
+    assert!(matches!(scene.daemon.answers().into_values().next(), Some(Ok(Reply::Accepted(_)))));
+}
+
+#[test]
+fn a_runner_that_does_not_answer_keeps_nobody_waiting() {
+    let mut scene = rush();
+    scene.daemon.ask(ROOT, Command::Act(Action::Cancel, Selection::Ids(vec![TaskId(3)])));
+    scene.settle();
+    assert!(scene.daemon.answers().is_empty());
+    scene.now = scene.now + Duration::from_secs(1);
+    scene.settle();
+    assert!(matches!(scene.daemon.answers().into_values().next(), Some(Ok(_))));
+    assert_eq!(scene.task(3).state, State::Running, "nobody can say");
+    scene.daemon.runner.hear();
+    scene.settle();
+    assert_eq!([3, 4].map(|id| scene.task(id).state), [State::Cancelled, State::Queued]);
+    assert_eq!(scene.task(4).attempts, 0);
+}
+
+#[test]
+fn what_comes_first_now_is_not_kept_behind_what_stands_by() {
+    let mut scene = rush();
+    let mut urgent = submission("default", OnInterrupt::Retry);
+    urgent.placement.priority = 9;
+    scene.daemon.ask(ROOT, Command::Submit(vec![urgent.into()]));
+    scene.settle();
+    scene.daemon.runner.hear();
+    scene.end(2);
+    scene.settle();
+    assert_eq!(scene.daemon.runner.starts(), [1, 2, 7].map(key));
+}
+
+#[test]
+fn what_stood_by_when_all_was_killed_was_not_interrupted() {
+    let mut scene = rush();
+    scene.wait(MOMENT);
+    scene.daemon.runner.kill();
+    scene.restart();
+    assert_eq!([2, 3, 4].map(|id| scene.task(id).interruptions), [1, 0, 0]);
+}
+
+#[test]
+fn what_stood_by_when_the_runner_died_was_not_interrupted() {
+    let mut scene = rush();
+    scene.wait(MOMENT);
+    scene.daemon.runner.kill();
+    scene.settle();
+    assert_eq!(scene.task(3).state, State::Running, "nobody can say");
+    scene.daemon.runner.link();
+    scene.settle();
+    scene.daemon.runner.finish_sweep();
+    scene.settle();
+    assert_eq!([2, 3, 4].map(|id| scene.task(id).interruptions), [1, 0, 0]);
+    assert_eq!(scene.task(4).state, State::Queued);
+}
+
+#[test]
+fn a_daemon_leaves_once_nothing_stands_by() {
+    let mut scene = rush();
+    scene.daemon.leave(scene.now);
+    scene.daemon.runner.hear();
+    scene.settle();
+    assert_eq!(scene.daemon.next_wake(), None);
+    assert_eq!(scene.daemon.look(|store| store.open_attempts().unwrap()).len(), 1);
+}
+
+#[test]
+fn no_place_is_passed_on_once_there_are_fewer_slots() {
+    let mut scene = Scene::with(settings(3), vec![submission("default", OnInterrupt::Retry); 12]);
+    scene.daemon.runner.know_standby(true);
+    scene.wait(Duration::from_millis(5));
+    scene.end(1);
+    scene.daemon.runner.hear();
+    scene.daemon.ask(ROOT, Command::Reconfigure(Box::new(Settings { slots: 1, ..scene.settings.clone() })));
+    scene.settle();
+    scene.daemon.runner.hear();
+    scene.settle();
+    scene.wait(Duration::from_millis(5));
+    for task in [2, 3] {
+        scene.end(task);
+        scene.settle();
+        scene.daemon.runner.hear();
+    }
+    assert_eq!(scene.daemon.runner.running(), [key(4)]);
+    scene.end(4);
+    assert_eq!(scene.daemon.runner.running(), [key(5)]);
+}
+
+#[test]
+fn what_began_before_a_shutdown_was_heard_of_is_known() {
+    let mut scene = rush();
+    scene.daemon.ask(ROOT, Command::Shutdown { patience: Duration::from_secs(9) });
+    scene.settle();
+    for task in [2, 3] {
+        scene.end(task);
+        scene.wait(MOMENT);
+        scene.settle();
+        assert_eq!(scene.daemon.runner.running(), [key(task + 1)]);
+        assert_eq!((scene.task(task + 1).state, scene.daemon.runner.stopping()), (State::Running, vec![]));
+    }
+    scene.daemon.runner.hear();
+    scene.end(4);
+    scene.settle();
+    assert_eq!(scene.daemon.runner.running(), []);
+    assert!(matches!(scene.daemon.answers().into_values().last(), Some(Ok(Reply::Drained))));
+    assert_eq!(scene.daemon.look(|store| store.open_attempts().unwrap()).len(), 0);
 }

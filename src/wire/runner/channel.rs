@@ -14,13 +14,10 @@ use crate::sys::socket;
 /// Messages per packet: what is small travels together when much happens at once.
 const BATCH: usize = 128;
 
-/// How long what is in no hurry waits for company.
-const PATIENCE: Duration = Duration::from_millis(5);
-
 /// What can be said over a channel.
 pub trait Word: Serialize {
-    /// Whether it may wait a moment for others that are said after it.
-    fn is_in_no_hurry(&self) -> bool;
+    /// How long it may wait for others that are said after it.
+    fn patience(&self) -> Duration;
 }
 
 /// A socket, with the messages of type `W` that wait to be sent over it.
@@ -55,11 +52,10 @@ impl<W: Word> Channel<W> {
         packet::receive(&self.socket, &mut self.buffer)
     }
 
-    /// Has `message` sent by the next [`flush`](Self::flush), with all that was said before; what is in no hurry, by
-    /// one a moment later.
+    /// Has `message` sent by the next [`flush`](Self::flush), with all that was said before; what may wait, by one
+    /// after that time.
     pub fn say(&mut self, message: W) {
-        let now = Instant::now();
-        let due = if message.is_in_no_hurry() { now + PATIENCE } else { now };
+        let due = Instant::now() + message.patience();
         self.words.push(message);
         self.due = Some(self.due.map_or(due, |before| before.min(due)));
     }
@@ -121,8 +117,8 @@ mod tests {
     use crate::wire::runner::{FromRunner, Key, Running, ToRunner};
 
     impl Word for ToRunner {
-        fn is_in_no_hurry(&self) -> bool {
-            false
+        fn patience(&self) -> Duration {
+            Duration::ZERO
         }
     }
 
@@ -151,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_no_hurry_goes_with_the_next_word_or_a_moment_later() {
+    fn what_may_wait_goes_with_the_next_word_or_after_its_time() {
         let (here, there) = socket::pair().unwrap();
         let (mut here, mut there) = (Channel::new(here), Channel::<ToRunner>::new(there));
         let key = Key { task: 1, attempt: 1 };

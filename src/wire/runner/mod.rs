@@ -16,10 +16,15 @@ pub mod packet;
 mod tests;
 mod version;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// The version that this program speaks.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
+
+/// The version since which attempts can stand by.
+pub const STANDBY: u16 = 4;
 
 /// The oldest version that this program still understands.
 pub const OLDEST: u16 = 1;
@@ -119,6 +124,11 @@ pub enum ToRunner {
     /// Become the program that comes along as a descriptor, and keep everything; answered by [`FromRunner::Program`],
     /// from the new one, or by [`FromRunner::Kept`]. Since version 2.
     Upgrade,
+    /// Start an attempt once another has succeeded, in its place; told by [`FromRunner::Succeeded`]. Those that stand by
+    /// start in the order in which they came. Carries the same as [`ToRunner::Spawn`]. Since version 4.
+    StandBy(Box<Spawn>),
+    /// Start nothing of what stands by; answered by [`FromRunner::Recalled`], if anything does. Since version 4.
+    Recall,
 }
 
 /// What to start, and how.
@@ -226,12 +236,35 @@ pub enum FromRunner {
         /// What is not.
         missing: Vec<String>,
     },
+    /// An attempt succeeded, and what stood by first starts in its place; repeated as two messages. Since version 4.
+    Succeeded {
+        /// How it ended.
+        by: Ended,
+        /// What starts.
+        next: Key,
+        /// How many stand by still.
+        left: u32,
+    },
+    /// What stood by and is not started: after [`ToRunner::Recall`], after an end that is no success, and before the
+    /// runner becomes another program. Since version 4.
+    Recalled {
+        /// Which.
+        keys: Vec<Key>,
+    },
 }
 
+/// While as many stand by, a success can wait a little: the next ones start without the daemon.
+const SPARE: u32 = 3;
+
 impl channel::Word for FromRunner {
-    /// Most tasks end soon, and then their start is told with that.
-    fn is_in_no_hurry(&self) -> bool {
-        matches!(self, Self::Started(_))
+    fn patience(&self) -> Duration {
+        match self {
+            // Most tasks end soon, and then their start is told with that.
+            Self::Started(_) => Duration::from_millis(5),
+            // Not as long: until it is committed a crash of everything would have the task run again.
+            Self::Succeeded { left: SPARE.., .. } => Duration::from_millis(1),
+            _ => Duration::ZERO,
+        }
     }
 }
 
@@ -292,6 +325,12 @@ impl Ended {
     pub fn new(key: Key, end: End, started_at_us: i64, ended_at_us: i64) -> Self {
         let (cause, usage) = (Cause::Itself, Usage::default());
         Self { key, end, cause, started_at_us, ended_at_us, usage, output_bytes: 0, dropped_bytes: 0 }
+    }
+
+    /// Whether it did what it was to do, and nobody had to end it.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        matches!((&self.end, self.cause), (End::Exited { code: 0 }, Cause::Itself))
     }
 }
 
