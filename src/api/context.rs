@@ -110,7 +110,25 @@ pub(super) struct Inner {
     /// Becomes true when the API is to stop.
     pub(super) stopping: watch::Receiver<bool>,
     engine: Handle,
+    /// How much the engine has been asked and has not answered.
+    asked: watch::Sender<usize>,
     terms: TermsInForce,
+}
+
+/// Something that the engine was asked, until dropped.
+struct Asked<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Asked<'a> {
+    fn new(asked: &'a watch::Sender<usize>) -> Self {
+        asked.send_modify(|count| *count += 1);
+        Self(asked)
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
 }
 
 impl std::ops::Deref for Context {
@@ -140,12 +158,14 @@ impl Context {
             growth: Growth::new(),
             stopping,
             engine: services.engine,
+            asked: watch::Sender::new(0),
             terms,
         }))
     }
 
     /// Asks the engine, and waits for its answer.
     pub(super) async fn ask(&self, caller: Caller, command: Command) -> Result<Reply, Failure> {
+        let _asked = Asked::new(&self.asked);
         let (answer, answered) = oneshot::channel();
         // A client that has gone needs no answer.
         self.engine.command(caller, command, Box::new(move |reply| drop(answer.send(reply))));
@@ -164,6 +184,12 @@ impl Context {
     /// What requests for new tasks are held to now.
     pub(super) fn terms(&self) -> Arc<Terms> {
         self.terms.get()
+    }
+
+    /// Waits until the engine has answered all that it was asked.
+    pub(super) async fn answered(&self) {
+        // The sender is this very context's.
+        let _ = self.asked.subscribe().wait_for(|count| *count == 0).await;
     }
 
     /// Waits until the API is to stop.

@@ -19,6 +19,13 @@ use super::{Settings, TermsInForce, loopback, peer, routes};
 /// Threads for what would keep the reactor: parsing large bodies, reading long outputs.
 const HELPERS: usize = 4;
 
+/// How long the engine may take, when the API is to stop, to answer what it has been asked: a commit may wait for a slow
+/// disk.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long those answers may take to be read.
+const LAST_WORD: Duration = Duration::from_millis(100);
+
 /// Where clients arrive.
 #[derive(Debug)]
 pub struct Listeners {
@@ -67,8 +74,8 @@ impl Serving {
         !self.thread.is_finished()
     }
 
-    /// Accepts nothing more, ends streams, lets short requests finish within
-    /// [`Settings::stop_patience`], and returns once the thread has ended.
+    /// Accepts nothing more, ends streams, lets short requests finish within [`Settings::stop_patience`] and what the
+    /// engine was asked as long as that takes, within reason; returns once the thread has ended.
     pub fn stop(self) {
         self.stop.send_replace(true);
         match self.thread.join() {
@@ -134,7 +141,12 @@ async fn serve(listener: UnixListener, mut keeper: Doorkeeper, context: Context)
     // Connections that come from now on wait in the kernel's queue for the next daemon, if it inherits the socket.
     drop(listener);
     let all = u32::try_from(most).unwrap_or(u32::MAX);
-    if tokio::time::timeout(context.settings.stop_patience, seats.acquire_many(all)).await.is_err() {
+    if tokio::time::timeout(context.settings.stop_patience, seats.acquire_many(all)).await.is_ok() {
+        return;
+    }
+    // What the engine has been asked is committed, however slow the disk is, and who asked is to hear of it.
+    let _ = tokio::time::timeout(ENGINE_PATIENCE, context.answered()).await;
+    if tokio::time::timeout(LAST_WORD, seats.acquire_many(all)).await.is_err() {
         tracing::warn!("some requests did not end in time and were cut off");
     }
 }

@@ -21,7 +21,7 @@ use crate::store::{SqliteStore, Store};
 use crate::task::Bytes;
 
 /// How long the API may take to end: longer than it waits for requests under way.
-const API_PATIENCE: Duration = Duration::from_secs(5);
+const API_PATIENCE: Duration = Duration::from_secs(35);
 /// How long the engine may take to end: a commit may wait for a slow disk.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(60);
 

@@ -50,6 +50,7 @@ fn absolute(path: &Path) -> Result<Bytes, Failure> {
 /// Looks until it is over. Connections wait while the new program takes over, so that none is refused.
 fn follow(client: &mut Client, begun: UpgradeDocument) -> anyhow::Result<UpgradeDocument> {
     let since = Instant::now();
+    let mut alone_since = None;
     let mut last = begun;
     loop {
         match client.upgrade_state() {
@@ -63,8 +64,10 @@ fn follow(client: &mut Client, begun: UpgradeDocument) -> anyhow::Result<Upgrade
             Err(error) if error.is_absence() => {}
             Err(error) => return Err(error.into()),
         }
-        let patience = if last.state == UpgradeState::ReplacingRunner { RUNNER } else { PATIENCE };
-        if since.elapsed() >= patience {
+        if last.state == UpgradeState::ReplacingRunner {
+            alone_since.get_or_insert_with(Instant::now);
+        }
+        if since.elapsed() >= PATIENCE || alone_since.is_some_and(|since| since.elapsed() >= RUNNER) {
             return Ok(last);
         }
         thread::sleep(PAUSE);

@@ -75,6 +75,33 @@ fn whoever_has_just_connected_when_the_daemon_stops_is_still_answered() {
 }
 
 #[test]
+fn what_the_engine_was_asked_before_the_daemon_stops_is_answered_however_slow_the_disk_is() {
+    let (asked, hears) = std::sync::mpsc::channel();
+    let (go_on, waits) = std::sync::mpsc::channel();
+    let mut answers = counting();
+    let slow = move |caller, command| {
+        asked.send(()).unwrap();
+        waits.recv().unwrap();
+        answers(caller, command)
+    };
+    let mut api = Api::with(Settings { stop_patience: Duration::ZERO, ..Settings::default() }, slow);
+    let mut crawling = api.connect();
+    crawling.write_all(b"POST /v1/tasks HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{").unwrap();
+    let mut client = api.client();
+    let submits = std::thread::spawn(move || client.submit(&one_task()).unwrap().ids);
+    hears.recv().unwrap();
+    let serving = api.serving.take().unwrap();
+    let stopping = std::thread::spawn(move || serving.stop());
+    // The patience with those who are slow themselves is over by now.
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(!stopping.is_finished());
+    go_on.send(()).unwrap();
+    assert_eq!(submits.join().unwrap(), [TaskId(1)]);
+    stopping.join().unwrap();
+    assert_eq!(read_all(crawling), "");
+}
+
+#[test]
 fn a_request_on_an_idle_connection_of_a_daemon_that_stopped_is_told_that_it_was_not_taken() {
     let mut api = Api::with(Settings::default(), counting());
     let mut stream = api.connect();
