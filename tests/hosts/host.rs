@@ -160,8 +160,12 @@ impl Host {
 
     /// A command that is yet to run: a line of shell, as root, with an environment like a login's.
     fn command(&self, line: &str) -> Command {
+        self.command_within(DEADLINE, line)
+    }
+
+    fn command_within(&self, limit: Duration, line: &str) -> Command {
         let mut command = Command::new("timeout");
-        let limit = DEADLINE.as_secs().to_string();
+        let limit = limit.as_secs().to_string();
         command.args(["--kill-after=5", &limit]).arg(package::source().join("scripts/hosts"));
         command.args(["run", &self.name, "--", "sh", "-c", line]).stdin(Stdio::null());
         command
@@ -199,9 +203,9 @@ impl Host {
         self.run(&as_user(user, line))
     }
 
-    /// Starts a line of shell and leaves it running; its output is piped.
+    /// Starts a line of shell and leaves it running while others do; its output is piped.
     pub(crate) fn spawn(&self, line: &str) -> Child {
-        self.command(line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs")
+        self.command_within(5 * DEADLINE, line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs")
     }
 
     /// Waits until a line of shell succeeds.

@@ -42,7 +42,7 @@ fn package_state(host: &Host) -> String {
 fn submit_running(host: &Host, count: usize) {
     host.run(&format!(
         "for i in $(seq {count}); do
-            taskdaemon submit --label long -- sh -c 'until [ -e /run/go ]; do sleep 0.2; done'
+            taskdaemon submit --label long -- sh -c 'until [ -e /run/go ]; do sleep 1; done'
         done"
     ));
     host.wait_until(&format!("[ $(taskdaemon list --label long --state running --limit 0 | wc -l) -eq {count} ]"));
