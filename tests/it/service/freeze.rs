@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::libc::{SYS_epoll_pwait, SYS_epoll_wait, SYS_futex, SYS_poll, SYS_ppoll, SYS_restart_syscall};
 use nix::sys::ptrace;
@@ -23,6 +24,9 @@ impl Frozen {
         let path = found.unwrap_or_else(|| panic!("the daemon has no thread {name}"));
         let thread = Pid::from_raw(path.file_name().unwrap().to_str().unwrap().parse().unwrap());
         eventually("the thread waits for something to do", || {
+            if !is_at_rest(&path) {
+                return None;
+            }
             ptrace::seize(thread, ptrace::Options::empty()).unwrap();
             ptrace::interrupt(thread).unwrap();
             waitpid(thread, Some(WaitPidFlag::__WALL)).unwrap();
@@ -30,6 +34,17 @@ impl Frozen {
             is_waiting(&path).then_some(frozen)
         })
     }
+}
+
+/// Whether the thread has not moved for a while: one that waits for a lock, and may hold another, soon gets it.
+fn is_at_rest(thread: &Path) -> bool {
+    let switches = || {
+        let status = fs::read_to_string(thread.join("status")).unwrap();
+        status.lines().find(|line| line.starts_with("voluntary_ctxt_switches")).map(str::to_owned)
+    };
+    let before = switches();
+    std::thread::sleep(Duration::from_millis(30));
+    switches() == before
 }
 
 /// Whether the stopped thread was waiting: in the middle of anything else it may hold a lock that all others need, the
