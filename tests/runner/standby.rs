@@ -24,6 +24,12 @@ fn stand_by(daemon: &mut Daemon, task: i64, spec: Spec) -> AttemptKey {
     key(task)
 }
 
+/// Waits until the runner has heard all that it was told: it takes one thing after the other, and answers this one.
+fn await_heard(daemon: &mut Daemon) {
+    daemon.link.sweep(Vec::new());
+    daemon.wait("answer", |report| matches!(report, Report::Swept { .. }).then_some(()));
+}
+
 /// The next end, with what starts in its place.
 fn end(daemon: &Daemon) -> (AttemptKey, Option<AttemptKey>) {
     daemon.wait("end", |report| match report {
@@ -55,6 +61,7 @@ fn what_stands_by_starts_in_its_turn_in_the_place_of_what_succeeds() {
     let third = stand_by(&mut daemon, 3, waits(&host, "never", 0));
     let fourth = stand_by(&mut daemon, 4, sh("echo fourth"));
     assert!(![second, third, fourth].iter().any(|key| daemon.link.may_have_begun(*key)));
+    await_heard(&mut daemon);
     let_go(&host, "go");
     assert_eq!(end(&daemon), (first, Some(second)));
     assert_eq!(end(&daemon), (second, Some(third)));
@@ -73,6 +80,7 @@ fn after_a_failure_all_is_given_back() {
     let first = daemon.start(1, waits(&host, "go", 1));
     let keys = [2, 3].map(|task| stand_by(&mut daemon, task, sh("exit 0")));
     assert!(keys.iter().all(|key| has_output(&host, *key)));
+    await_heard(&mut daemon);
     let_go(&host, "go");
     assert_eq!(end(&daemon), (first, None));
     assert_eq!(recalled(&daemon), keys);
@@ -86,6 +94,7 @@ fn one_that_cannot_start_is_a_failure_too() {
     let first = daemon.start(1, waits(&host, "go", 0));
     let second = stand_by(&mut daemon, 2, spec(&["/no/such/command"]));
     let third = stand_by(&mut daemon, 3, sh("exit 0"));
+    await_heard(&mut daemon);
     let_go(&host, "go");
     assert_eq!(end(&daemon), (first, Some(second)));
     assert!(matches!(daemon.end_of(second).status, ExitStatus::NotStarted { code: 127, .. }));
