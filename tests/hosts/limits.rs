@@ -43,6 +43,8 @@ fn a_task_is_limited_as_a_whole(machine: &mut Machine) {
     let said = machine.attempt(&format!("taskdaemon submit --wait --label eater --limit-memory 32M --shell '{eats}'"));
     assert_eq!(said.status, 137, "{}", said.text);
     assert!(said.text.contains("killed for want of memory"), "{}", said.text);
+    let shown = machine.run("taskdaemon show $(taskdaemon list -l eater | awk '{print $1}')");
+    assert!(shown.contains("failed: killed for want of memory"), "{shown}");
     // Its last pages may be asked for several at once, and be refused so.
     let peak = max_rss(machine, "eater");
     assert!((30 << 20..=32 << 20).contains(&peak), "{peak}");

@@ -92,11 +92,9 @@ impl Day {
     /// written so far.
     fn check_slots(&mut self, outlived: bool) {
         let ordered = self.daemon.faults.ordered();
-        let is_heard_of = |key: &mut AttemptKey| {
-            let task = self.daemon.look(|store| store.task(key.task).unwrap());
-            task.is_none_or(|task| task.attempts >= key.attempt)
-        };
-        let passed_on: Vec<AttemptKey> = self.passed_on.extract_if(.., is_heard_of).collect();
+        let is_heard_of = |key: &AttemptKey| self.task_of(key).is_none_or(|task| task.attempts >= key.attempt);
+        let (passed_on, unheard): (Vec<_>, Vec<_>) = self.passed_on.iter().copied().partition(is_heard_of);
+        self.passed_on = unheard;
         if !outlived {
             return;
         }
@@ -108,9 +106,12 @@ impl Day {
         self.check_slots_of(&passed_on, &self.daemon.runner.running());
     }
 
+    fn task_of(&self, key: &AttemptKey) -> Option<Task> {
+        self.daemon.look(|store| store.task(key.task).unwrap())
+    }
+
     fn queues_of(&self, keys: &[AttemptKey]) -> BTreeSet<QueueName> {
-        let task = |key: &AttemptKey| self.daemon.look(|store| store.task(key.task).unwrap());
-        keys.iter().filter_map(|key| Some(task(key)?.queue)).collect()
+        keys.iter().filter_map(|key| Some(self.task_of(key)?.queue)).collect()
     }
 
     /// Where these were started, `running` are not too many.
@@ -120,8 +121,7 @@ impl Day {
         }
         let started = self.queues_of(started);
         let hooks_alone = started.iter().all(QueueName::is_of_hooks);
-        let task = |key: &AttemptKey| self.daemon.look(|store| store.task(key.task).unwrap());
-        let running = running.iter().filter_map(task);
+        let running = running.iter().filter_map(|key| self.task_of(key));
         let running: Vec<Task> = running.filter(|task| task.state == State::Running).collect();
         let host = self.settings.slots;
         let mut all = 0;

@@ -227,22 +227,34 @@ impl FaultyExecutor {
         assert!(!self.faults.writing.load(Ordering::Relaxed), "an order before the commit");
         &mut self.inner
     }
+
+    /// An order to start, now or in its turn: its claim is committed, and its queue is not shut.
+    fn check_start(&self, key: AttemptKey) {
+        self.faults.burn();
+        let claimed = self.faults.claimed.lock().unwrap().contains(&key);
+        assert!(claimed, "attempt {key} starts before its claim is committed");
+        check_gate(&self.disk, key);
+    }
 }
 
 /// Nothing begins in the place of another that nobody wants to: neither its task nor its queue was held up since.
 pub(crate) fn check_willing(disk: &Disk, key: AttemptKey) {
-    let task = look(disk, |store| store.task(key.task).unwrap()).expect("no task begins");
+    let (task, queue) = in_its_queue(disk, key);
     assert!(matches!(task.state, State::Queued | State::Running), "task {} begins: {}", task.id, task.state);
-    let queues = look(disk, |store| store.queues().unwrap());
-    let queue = queues.iter().find(|queue| queue.name == task.queue).expect("a task begins in no queue");
     assert_eq!(queue.mode, Mode::Open, "task {} begins in {queue:?}", task.id);
+}
+
+/// The task that starts, and its queue.
+fn in_its_queue(disk: &Disk, key: AttemptKey) -> (Task, Queue) {
+    let task = look(disk, |store| store.task(key.task).unwrap()).expect("no task starts");
+    let queues = look(disk, |store| store.queues().unwrap());
+    let queue = queues.into_iter().find(|queue| queue.name == task.queue).expect("a task starts in no queue");
+    (task, queue)
 }
 
 /// Nothing starts where a queue is shut, by all that is written so far.
 fn check_gate(disk: &Disk, key: AttemptKey) {
-    let task = look(disk, |store| store.task(key.task).unwrap()).expect("no task starts");
-    let queues = look(disk, |store| store.queues().unwrap());
-    let queue = queues.iter().find(|queue| queue.name == task.queue).expect("a task starts in no queue");
+    let (task, queue) = in_its_queue(disk, key);
     assert_eq!(queue.mode, Mode::Open, "task {} starts in {queue:?}", task.id);
     match queue.breaker {
         Breaker::Closed { .. } => {}
@@ -257,20 +269,14 @@ impl Executor for FaultyExecutor {
     }
 
     fn start(&mut self, start: Start) {
-        self.faults.burn();
-        let claimed = self.faults.claimed.lock().unwrap().contains(&start.key);
-        assert!(claimed, "attempt {} starts before its claim is committed", start.key);
-        check_gate(&self.disk, start.key);
+        self.check_start(start.key);
         self.faults.ordered.lock().unwrap().push(start.key);
         self.inner.start(start);
         self.faults.burn();
     }
 
     fn stand_by(&mut self, start: Start) -> bool {
-        self.faults.burn();
-        let claimed = self.faults.claimed.lock().unwrap().contains(&start.key);
-        assert!(claimed, "attempt {} stands by before its claim is committed", start.key);
-        check_gate(&self.disk, start.key);
+        self.check_start(start.key);
         let stands = self.inner.stand_by(start);
         self.faults.burn();
         stands
