@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::scheduler;
+use crate::scheduler::{self, Gate};
 use crate::store::{self, Counts, Store};
 use crate::task::{AttemptKey, Claim, Queue, QueueName, Schedule, State, TaskId, Timestamp};
 
@@ -149,6 +149,14 @@ impl Memory {
     /// How many tasks of a queue are in a state.
     pub(super) fn in_state(&self, queue: &QueueName, state: State) -> u64 {
         self.counts.get(queue).and_then(|counts| counts.get(&state)).copied().unwrap_or(0)
+    }
+
+    /// The queues that have something to start and let it, each with how much.
+    pub(super) fn waiting(&self, now: Timestamp) -> impl Iterator<Item = (&QueueName, &Lane, Gate)> {
+        self.lanes.iter().filter_map(move |(name, lane)| {
+            let gate = scheduler::gate(lane.queue.mode, &lane.queue.breaker, now);
+            (gate != Gate::Shut && self.in_state(name, State::Queued) > 0).then_some((name, lane, gate))
+        })
     }
 
     /// How many tasks of a queue have not ended.

@@ -8,9 +8,9 @@ use super::link::{Link, Runner};
 use super::memory::{Claimed, Open};
 use super::outbox::Order;
 use crate::executor::{Executor, Start};
-use crate::scheduler::{self, Gate, Head, Snapshot};
+use crate::scheduler::{self, Head, Snapshot};
 use crate::store::{self, Store};
-use crate::task::{AttemptKey, Claim, EventKind, State, Task, TaskId, Timestamp, Trigger};
+use crate::task::{AttemptKey, Claim, EventKind, Task, TaskId, Timestamp, Trigger};
 
 /// Claims in one beat at most.
 const CLAIMS_PER_BEAT: usize = 256;
@@ -69,11 +69,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
     fn snapshot(&mut self, now: Timestamp, free: u32) -> store::Result<Snapshot> {
         let limit = usize::try_from(free).unwrap_or(CLAIMS_PER_BEAT).min(CLAIMS_PER_BEAT);
         let mut lanes = Vec::new();
-        for (name, lane) in &self.memory.lanes {
-            let gate = scheduler::gate(lane.queue.mode, &lane.queue.breaker, now);
-            if gate == Gate::Shut || name.is_of_hooks() || self.memory.in_state(name, State::Queued) == 0 {
-                continue;
-            }
+        for (name, lane, gate) in self.memory.waiting(now).filter(|(name, ..)| !name.is_of_hooks()) {
             let heads = self.store.candidates(name, limit)?.into_iter();
             let heads = heads.map(|head| Head { id: head.id, priority: head.priority, slots: head.slots }).collect();
             lanes.push(scheduler::Lane { slots: lane.queue.limits.slots, used: lane.used, gate, heads });

@@ -18,9 +18,9 @@ use super::Engine;
 use super::link::{Link, Runner};
 use super::memory::{Claimed, Reserved};
 use crate::executor::Executor;
-use crate::scheduler::{self, Gate};
+use crate::scheduler::Gate;
 use crate::store::{self, Store};
-use crate::task::{AttemptKey, Breaker, OnInterrupt, QueueName, State, TaskId, Timestamp};
+use crate::task::{AttemptKey, Breaker, OnInterrupt, QueueName, TaskId, Timestamp};
 
 /// Reservations for each slot: short tasks take a few of them between two commits.
 const AHEAD_PER_SLOT: u32 = 8;
@@ -52,10 +52,9 @@ impl<S: Store, E: Executor> Engine<S, E> {
     /// The tasks that the plan would choose next, roughly: which queue goes first depends on what ends first.
     fn next_up(&mut self, now: Timestamp, most: usize) -> store::Result<Vec<TaskId>> {
         let mut heads = Vec::new();
-        for (name, lane) in &self.memory.lanes {
-            let gate = scheduler::gate(lane.queue.mode, &lane.queue.breaker, now);
+        for (name, _, gate) in self.memory.waiting(now) {
             // Hooks have slots of their own, and are in no hurry.
-            if gate == Gate::Open && !name.is_of_hooks() && self.memory.in_state(name, State::Queued) > 0 {
+            if gate == Gate::Open && !name.is_of_hooks() {
                 let found = self.store.candidates(name, most)?.into_iter().enumerate();
                 heads.extend(found.map(|(place, head)| (Reverse(head.priority), place, head.id)));
             }

@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use super::{Command, Engine, Envelope, Message};
 use crate::executor::{End, Executor, Start};
-use crate::scheduler::{self, Gate};
+use crate::scheduler::Gate;
 use crate::store::{self, Candidate, Store};
-use crate::task::{AttemptKey, Breaker, QueueName, State, TaskId, Timestamp};
+use crate::task::{AttemptKey, QueueName, TaskId, Timestamp};
 
 /// What stands by for each slot at most: enough that the runner need not tell of each end by itself.
 const MOST_PER_SLOT: u32 = 4;
@@ -102,9 +102,9 @@ impl<S: Store, E: Executor> Engine<S, E> {
         if self.standby.is_empty() {
             self.take_up_held();
         } else {
-            let (held, rest) = std::mem::take(&mut self.inbox).into_iter().partition(concerns_tasks);
+            let (mut held, rest) = std::mem::take(&mut self.inbox).into_iter().partition(concerns_tasks);
             self.inbox = rest;
-            self.standby.held.extend::<VecDeque<Message>>(held);
+            self.standby.held.append(&mut held);
             if !self.standby.held.is_empty() {
                 self.recall(now);
             }
@@ -127,8 +127,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
         if self.standby.recalled_at.is_some() {
             return Ok(());
         }
-        let next = self.lane_ahead(now).map(|lane| self.store.candidates(&lane, self.most())).transpose()?;
-        let next = next.unwrap_or_default();
+        let next = self.next_ahead(now)?;
         let count = self.standby.keys.len();
         if next.len() < count || next.iter().take(count).any(|head| !self.standby.contains(head.id)) {
             self.recall(now);
@@ -144,9 +143,14 @@ impl<S: Store, E: Executor> Engine<S, E> {
         if !self.standby.is_brisk || !quiet || !self.standby.held.is_empty() {
             return Ok(());
         }
-        let Some(lane) = self.lane_ahead(now) else { return Ok(()) };
-        let next = self.store.candidates(&lane, self.most())?;
+        let next = self.next_ahead(now)?;
         self.have_stand_by(&next)
+    }
+
+    /// What the plan would choose next, whichever ends first; nothing where that is not sure.
+    fn next_ahead(&mut self, now: Timestamp) -> store::Result<Vec<Candidate>> {
+        let lane = self.lane_ahead(now);
+        lane.map_or(Ok(Vec::new()), |lane| self.store.candidates(&lane, self.most()))
     }
 
     fn most(&self) -> usize {
@@ -160,23 +164,19 @@ impl<S: Store, E: Executor> Engine<S, E> {
             return None;
         }
         let memory = &self.memory;
-        let waits = |name: &QueueName| memory.in_state(name, State::Queued) > 0;
-        let mut open = memory.lanes.iter().filter(|(name, lane)| {
-            waits(name) && scheduler::gate(lane.queue.mode, &lane.queue.breaker, now) != Gate::Shut
-        });
-        let (Some((name, lane)), None) = (open.next(), open.next()) else { return None };
+        let mut waiting = memory.waiting(now);
+        let (Some((name, lane, Gate::Open)), None) = (waiting.next(), waiting.next()) else { return None };
         let places = lane.queue.limits.slots.map_or(self.settings.slots, |limit| limit.min(self.settings.slots));
         let full = memory.used == places && lane.used == places;
         // Hooks run beside the slots, and theirs are not passed on.
         let hooks: u32 = memory.lanes.iter().filter(|(name, _)| name.is_of_hooks()).map(|(_, lane)| lane.used).sum();
         let single = hooks == 0 && usize::try_from(memory.used).is_ok_and(|used| used == memory.open.len());
-        let closed = matches!(lane.queue.breaker, Breaker::Closed { .. });
-        (full && single && closed && !name.is_of_hooks()).then(|| name.clone())
+        (full && single && !name.is_of_hooks()).then(|| name.clone())
     }
 
     /// Gives the runner those of `next` that it does not have, as far as they are reserved.
     fn have_stand_by(&mut self, next: &[Candidate]) -> store::Result<()> {
-        if !self.has_room()? {
+        if next.is_empty() || !self.has_room()? {
             return Ok(());
         }
         for head in next {
@@ -198,7 +198,8 @@ impl<S: Store, E: Executor> Engine<S, E> {
     /// What stood by has begun in the place of another: that it runs is written with the round.
     pub(super) fn succeeded_by(&mut self, now: Timestamp, next: AttemptKey) -> store::Result<()> {
         self.strike(&[next]);
-        self.begin_reserved(now, next, false)
+        self.begun.insert(next);
+        self.run_reserved(now, next.task, false)
     }
 
     /// What the runner gives back is only reserved again; what was taken for begun meanwhile never was.
@@ -232,12 +233,6 @@ impl<S: Store, E: Executor> Engine<S, E> {
         self.standby.recalled_at = None;
         // All of them, whatever can be written: a round that fails leaves none of them to be started once more.
         self.begun.extend(&keys);
-        keys.into_iter().try_for_each(|key| self.begin_reserved(now, key, true))
-    }
-
-    fn begin_reserved(&mut self, now: Timestamp, key: AttemptKey, is_doubtful: bool) -> store::Result<()> {
-        self.begun.insert(key);
-        self.specs.remove(&key.task);
-        self.run_reserved(now, key.task, is_doubtful)
+        keys.into_iter().try_for_each(|key| self.run_reserved(now, key.task, true))
     }
 }

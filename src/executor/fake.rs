@@ -98,9 +98,14 @@ impl World {
         }
     }
 
-    fn unlink(&mut self, reason: &str) {
+    /// What was ordered ahead goes with the link.
+    fn forget_orders(&mut self) {
         self.words.clear();
         self.standby.clear();
+    }
+
+    fn unlink(&mut self, reason: &str) {
+        self.forget_orders();
         if std::mem::take(&mut self.linked) {
             self.report(Report::Lost { reason: reason.into() });
         }
@@ -119,8 +124,7 @@ impl FakeRunner {
         world.daemons += 1;
         world.sink = Some(sink);
         (world.linked, world.unadopted) = (false, 0);
-        world.words.clear();
-        world.standby.clear();
+        world.forget_orders();
         FakeExecutor { world: Arc::clone(&self.0), daemon: world.daemons }
     }
 

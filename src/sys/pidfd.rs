@@ -51,7 +51,7 @@ pub fn has_ended(process: impl AsFd) -> bool {
 
 /// Processes that are held, by their numbers.
 #[derive(Debug, Default)]
-pub struct Held(pub Vec<(i32, OwnedFd)>);
+pub struct Held(Vec<(i32, OwnedFd)>);
 
 impl Held {
     /// Takes hold of those of `processes` that are still the same, and that `watch` takes.

@@ -85,8 +85,7 @@ impl Snapshot {
     }
 
     /// What runs and is one of `roots` or below one; nothing below `parent`, and none of `spared`.
-    #[must_use]
-    pub fn below(&self, roots: &HashSet<i32>, parent: i32, spared: &HashSet<i32>) -> Vec<Process> {
+    fn below(&self, roots: &HashSet<i32>, parent: i32, spared: &HashSet<i32>) -> Vec<Process> {
         let line = |process: &Process| self.ancestry(process.pid);
         let is_below = |process: &&Process| {
             !process.zombie
