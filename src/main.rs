@@ -1,7 +1,5 @@
 //! The binary: everything is in the library.
 
-use std::process::ExitCode;
+#![no_main]
 
-fn main() -> ExitCode {
-    taskdaemon::cli::main()
-}
+taskdaemon::entry!(taskdaemon::cli::main);

@@ -1,7 +1,5 @@
 //! What is done to tasks: `cancel`, `signal`, `retry`, `hold`, `release`, `prioritise`, `rm` and `prune`.
 
-use std::process::ExitCode;
-
 use super::args::{Act, Prioritise, Prune, Select, SendSignal};
 use super::exit::Code;
 use super::request;
@@ -9,24 +7,24 @@ use super::session::Session;
 use crate::wire::api::{ActRequest, Done, PruneRequest, TaskFilter, Verb};
 
 /// Does `verb` to the tasks that were selected.
-pub(super) fn run(session: &mut Session<'_>, verb: Verb, options: &Act) -> anyhow::Result<ExitCode> {
+pub(super) fn run(session: &mut Session<'_>, verb: Verb, options: &Act) -> anyhow::Result<Code> {
     send(session, verb, selected(&options.select))
 }
 
 /// Sends a signal to running tasks.
-pub(super) fn signal(session: &mut Session<'_>, options: &SendSignal) -> anyhow::Result<ExitCode> {
+pub(super) fn signal(session: &mut Session<'_>, options: &SendSignal) -> anyhow::Result<Code> {
     let request = ActRequest { signal: Some(options.signal), ..selected(&options.select) };
     send(session, Verb::Signal, request)
 }
 
 /// Changes the priority of tasks.
-pub(super) fn prioritise(session: &mut Session<'_>, options: &Prioritise) -> anyhow::Result<ExitCode> {
+pub(super) fn prioritise(session: &mut Session<'_>, options: &Prioritise) -> anyhow::Result<Code> {
     let request = ActRequest { priority: Some(options.priority), ..selected(&options.select) };
     send(session, Verb::Priority, request)
 }
 
 /// Removes ended tasks.
-pub(super) fn prune(session: &mut Session<'_>, options: &Prune) -> anyhow::Result<ExitCode> {
+pub(super) fn prune(session: &mut Session<'_>, options: &Prune) -> anyhow::Result<Code> {
     let narrow = &options.narrow;
     let filter = TaskFilter {
         states: narrow.states.clone(),
@@ -56,7 +54,7 @@ fn selected(select: &Select) -> ActRequest {
     ActRequest { filter: Some(filter), ..ActRequest::default() }
 }
 
-fn send(session: &mut Session<'_>, verb: Verb, request: ActRequest) -> anyhow::Result<ExitCode> {
+fn send(session: &mut Session<'_>, verb: Verb, request: ActRequest) -> anyhow::Result<Code> {
     let mut client = session.client()?;
     if request.filter.is_some() {
         // A million tasks take their time, and the daemon works through them page by page.
@@ -66,14 +64,14 @@ fn send(session: &mut Session<'_>, verb: Verb, request: ActRequest) -> anyhow::R
     tell(session, verb, &done)
 }
 
-fn tell(session: &mut Session<'_>, verb: Verb, done: &Done) -> anyhow::Result<ExitCode> {
+fn tell(session: &mut Session<'_>, verb: Verb, done: &Done) -> anyhow::Result<Code> {
     if session.output.is_json() {
         session.output.document(done)?;
     } else {
         let tasks = if done.count == 1 { "task" } else { "tasks" };
         session.output.line(format_args!("{} {tasks} {}", done.count, participle(verb)))?;
     }
-    Ok(Code::Success.into())
+    Ok(Code::Success)
 }
 
 const fn participle(verb: Verb) -> &'static str {

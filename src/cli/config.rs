@@ -1,7 +1,5 @@
 //! `config`: whether the configuration is right, and what it comes to.
 
-use std::process::ExitCode;
-
 use serde_json::json;
 
 use super::args::{Config, ConfigVerb};
@@ -10,14 +8,14 @@ use super::session::Session;
 use crate::config::{ConfigError, Settings};
 
 /// Does what the options say.
-pub(super) fn run(session: &mut Session<'_>, options: &Config) -> anyhow::Result<ExitCode> {
+pub(super) fn run(session: &mut Session<'_>, options: &Config) -> anyhow::Result<Code> {
     match options.verb {
         ConfigVerb::Check => check(session),
         ConfigVerb::Show => show(session),
     }
 }
 
-fn check(session: &mut Session<'_>) -> anyhow::Result<ExitCode> {
+fn check(session: &mut Session<'_>) -> anyhow::Result<Code> {
     match session.place().settings() {
         Ok(settings) => {
             let files: Vec<_> = settings.files().map(|path| path.display().to_string()).collect();
@@ -28,11 +26,11 @@ fn check(session: &mut Session<'_>) -> anyhow::Result<ExitCode> {
             } else {
                 session.output.line(format_args!("the configuration is right: {}", files.join(", ")))?;
             }
-            Ok(Code::Success.into())
+            Ok(Code::Success)
         }
         Err(error) if session.output.is_json() => {
             session.output.document(&faults(&error))?;
-            Ok(Code::Config.into())
+            Ok(Code::Config)
         }
         Err(error) => Err(error.into()),
     }
@@ -49,12 +47,12 @@ fn faults(error: &ConfigError) -> serde_json::Value {
     json!({ "valid": false, "faults": faults })
 }
 
-fn show(session: &mut Session<'_>) -> anyhow::Result<ExitCode> {
+fn show(session: &mut Session<'_>) -> anyhow::Result<Code> {
     let settings: Settings = session.place().settings()?;
     if session.output.is_json() {
         session.output.document(&settings.render_json())?;
     } else {
         session.output.bytes(settings.render().as_bytes())?;
     }
-    Ok(Code::Success.into())
+    Ok(Code::Success)
 }

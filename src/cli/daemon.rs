@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,7 +26,7 @@ const UNKNOWN: i32 = 4;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Is the daemon, until it is told to stop; or starts it in the background.
-pub(super) fn start(session: &mut Session<'_>, options: &Start) -> anyhow::Result<ExitCode> {
+pub(super) fn start(session: &mut Session<'_>, options: &Start) -> anyhow::Result<Code> {
     match started(session, options)? {
         Some(pid) if session.output.is_json() => {
             session.output.document(&serde_json::json!({ "result": "started", "pid": pid }))?;
@@ -35,7 +34,7 @@ pub(super) fn start(session: &mut Session<'_>, options: &Start) -> anyhow::Resul
         Some(pid) => session.output.line(format_args!("started: process {pid} is ready"))?,
         None => {}
     }
-    Ok(Code::Success.into())
+    Ok(Code::Success)
 }
 
 /// The process of the daemon that was started; `None` where this was it.
@@ -61,13 +60,13 @@ pub(super) fn started(session: &mut Session<'_>, options: &Start) -> anyhow::Res
 }
 
 /// Is the daemon's second process, until the daemon has no more use for it.
-pub(super) fn runner(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
+pub(super) fn runner(arguments: &[OsString]) -> anyhow::Result<Code> {
     app::runner(&app::RunnerOptions::parse(arguments)?)?;
-    Ok(Code::Success.into())
+    Ok(Code::Success)
 }
 
 /// Tells how the daemon is; the exit status is the LSB's.
-pub(super) fn status(session: &mut Session<'_>, options: &Status) -> anyhow::Result<ExitCode> {
+pub(super) fn status(session: &mut Session<'_>, options: &Status) -> anyhow::Result<Code> {
     let since = Instant::now();
     loop {
         let report = match Report::look(session) {
@@ -92,7 +91,7 @@ pub(super) fn status(session: &mut Session<'_>, options: &Status) -> anyhow::Res
 }
 
 /// Stops the daemon.
-pub(super) fn stop(session: &mut Session<'_>, options: &Stop) -> anyhow::Result<ExitCode> {
+pub(super) fn stop(session: &mut Session<'_>, options: &Stop) -> anyhow::Result<Code> {
     let place = session.place();
     let (directory, shutdown) = match place.settings() {
         Ok(settings) => (settings.paths.runtime_directory, settings.host.shutdown_timeout),
@@ -116,7 +115,7 @@ pub(super) fn stop(session: &mut Session<'_>, options: &Stop) -> anyhow::Result<
     } else {
         session.output.line(said)?;
     }
-    Ok(Code::Success.into())
+    Ok(Code::Success)
 }
 
 /// Which of the four happened, for programs and for people.
@@ -137,11 +136,11 @@ pub(super) fn ended(directory: &Path, shutdown: Duration, options: &Stop) -> any
 }
 
 /// Has the daemon read its configuration anew.
-pub(super) fn reload(session: &mut Session<'_>) -> anyhow::Result<ExitCode> {
+pub(super) fn reload(session: &mut Session<'_>) -> anyhow::Result<Code> {
     let reloaded = session.client()?.reload()?;
     if session.output.is_json() {
         session.output.document(&reloaded)?;
-        return Ok(Code::Success.into());
+        return Ok(Code::Success);
     }
     match reloaded.changed.as_slice() {
         [] => session.output.line("read again; nothing changed")?,
@@ -151,5 +150,5 @@ pub(super) fn reload(session: &mut Session<'_>) -> anyhow::Result<ExitCode> {
         session.output.line(format_args!("with the next restart: {}", reloaded.needs_restart.join(", ")))?;
     }
     reloaded.remarks.iter().try_for_each(|remark| session.output.line(remark))?;
-    Ok(Code::Success.into())
+    Ok(Code::Success)
 }

@@ -1,7 +1,6 @@
 //! `events`: what happened, and what happens.
 
 use std::fmt::Display;
-use std::process::ExitCode;
 
 use super::args::Events;
 use super::describe;
@@ -11,21 +10,21 @@ use crate::client::Patience;
 use crate::wire::api::EventDocument;
 
 /// Does what the options say.
-pub(super) fn run(session: &mut Session<'_>, options: &Events) -> anyhow::Result<ExitCode> {
+pub(super) fn run(session: &mut Session<'_>, options: &Events) -> anyhow::Result<Code> {
     let mut client = if options.follow { session.patient_client()? } else { session.client()? };
     if options.follow {
         for event in client.events(options.after, options.task, Patience::Endless)? {
             tell(session, &event?)?;
             session.output.flush()?;
         }
-        return Ok(Code::Success.into());
+        return Ok(Code::Success);
     }
     let mut after = options.after.unwrap_or(0);
     loop {
         let page = client.events_page(after, options.task)?;
         page.events.iter().try_for_each(|event| tell(session, event))?;
         if page.next <= after {
-            return Ok(Code::Success.into());
+            return Ok(Code::Success);
         }
         after = page.next;
     }

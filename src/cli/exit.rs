@@ -1,8 +1,6 @@
 //! The exit statuses, all in one place: sysexits(3) and the Linux Standard Base.
 
-use std::process::ExitCode;
-
-/// With what status the program ends where it is not a task's own.
+/// With what status the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Code {
     /// It was done.
@@ -31,7 +29,8 @@ pub(super) enum Code {
     Deadline,
     /// Nobody reads what is printed; what a shell reports after SIGPIPE.
     Unread,
-    /// What the daemon in the background would have ended with in the foreground.
+    /// Somebody else's: a task's own, a daemon's by the LSB, or what the daemon in the background would have ended
+    /// with in the foreground.
     Told(u8),
 }
 
@@ -71,15 +70,9 @@ impl Code {
     }
 }
 
-impl From<Code> for ExitCode {
-    fn from(code: Code) -> Self {
-        Self::from(code.number())
-    }
-}
-
 /// A task's own exit status; what does not fit into one is 255, as a shell has it.
-pub(super) fn of_task(status: i32) -> ExitCode {
-    ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX))
+pub(super) fn of_task(status: i32) -> Code {
+    Code::Told(u8::try_from(status).unwrap_or(u8::MAX))
 }
 
 #[cfg(test)]

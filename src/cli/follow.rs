@@ -1,14 +1,14 @@
 //! A task's output as it comes, attempt after attempt, until the task has ended.
 
 use std::io::{self, Read};
-use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::exit::{self, Code};
 use super::failure::Failure;
 use super::session::Session;
-use super::{ending, exit, human};
+use super::{ending, human};
 use crate::client::{Client, ClientError, OutputRequest, Patience};
 use crate::task::TaskId;
 
@@ -32,7 +32,7 @@ pub(super) fn task(
     client: Client,
     id: TaskId,
     deadline: Option<Duration>,
-) -> anyhow::Result<ExitCode> {
+) -> anyhow::Result<Code> {
     let until = deadline.map(|limit| Instant::now() + limit);
     let (pieces, inbox) = sync_channel(16);
     let socket = client.path().to_owned();

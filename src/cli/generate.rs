@@ -1,7 +1,5 @@
 //! `completions` and `man`: what packages and shells want.
 
-use std::process::ExitCode;
-
 use clap::CommandFactory as _;
 
 use super::args::{Arguments, Completions, Man};
@@ -11,15 +9,15 @@ use super::manual;
 use super::session::Session;
 
 /// Prints a completion script.
-pub(super) fn completions(session: &mut Session<'_>, options: &Completions) -> anyhow::Result<ExitCode> {
+pub(super) fn completions(session: &mut Session<'_>, options: &Completions) -> anyhow::Result<Code> {
     let mut script = Vec::new();
     clap_complete::generate(options.shell, &mut Arguments::command(), "taskdaemon", &mut script);
     session.output.bytes(&script)?;
-    Ok(Code::Success.into())
+    Ok(Code::Success)
 }
 
 /// Prints the main page, or writes all.
-pub(super) fn man(session: &mut Session<'_>, options: &Man) -> anyhow::Result<ExitCode> {
+pub(super) fn man(session: &mut Session<'_>, options: &Man) -> anyhow::Result<Code> {
     let command = manual::commands();
     match &options.directory {
         Some(directory) => {
@@ -31,5 +29,5 @@ pub(super) fn man(session: &mut Session<'_>, options: &Man) -> anyhow::Result<Ex
             session.output.bytes(&page)?;
         }
     }
-    Ok(Code::Success.into())
+    Ok(Code::Success)
 }

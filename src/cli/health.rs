@@ -1,7 +1,5 @@
 //! `health`: what each check of the daemon finds, and what to do.
 
-use std::process::ExitCode;
-
 use super::describe::Lines;
 use super::exit::Code;
 use super::session::Session;
@@ -9,14 +7,14 @@ use crate::daemon::health::Level;
 use crate::wire::api::HealthDocument;
 
 /// Has the checks run, and prints them.
-pub(super) fn run(session: &mut Session<'_>) -> anyhow::Result<ExitCode> {
+pub(super) fn run(session: &mut Session<'_>) -> anyhow::Result<Code> {
     let health = session.client()?.health()?;
     if session.output.is_json() {
         session.output.document(&health)?;
     } else {
         session.output.line(told(&health))?;
     }
-    Ok(code(&health.health).into())
+    Ok(code(&health.health))
 }
 
 /// A daemon that does not do what it is there for is as good as one that does not answer; so is one that says what

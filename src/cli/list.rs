@@ -1,7 +1,5 @@
 //! `list`: tasks, page by page.
 
-use std::process::ExitCode;
-
 use super::args::List;
 use super::exit::Code;
 use super::session::Session;
@@ -16,7 +14,7 @@ const USUAL_LIMIT: usize = 50;
 const PAGE: usize = 1000;
 
 /// Does what the options say.
-pub(super) fn run(session: &mut Session<'_>, options: &List) -> anyhow::Result<ExitCode> {
+pub(super) fn run(session: &mut Session<'_>, options: &List) -> anyhow::Result<Code> {
     let mut client = session.client()?;
     let limit = match options.limit {
         Some(0) => usize::MAX,
@@ -32,7 +30,7 @@ pub(super) fn run(session: &mut Session<'_>, options: &List) -> anyhow::Result<E
     } else {
         as_lines(session, &mut client, &mut walk, options.header)?;
     }
-    Ok(Code::Success.into())
+    Ok(Code::Success)
 }
 
 fn as_lines(session: &mut Session<'_>, client: &mut Client, walk: &mut Walk, header: bool) -> anyhow::Result<()> {

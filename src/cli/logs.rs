@@ -1,7 +1,6 @@
 //! `logs`: what a task wrote, byte for byte.
 
 use std::io::Read;
-use std::process::ExitCode;
 
 use super::args::Logs;
 use super::exit::Code;
@@ -14,7 +13,7 @@ const USUAL_LINE: u64 = 256;
 const FIRST_GUESS: u64 = 64 << 10;
 
 /// Does what the options say.
-pub(super) fn run(session: &mut Session<'_>, options: &Logs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(session: &mut Session<'_>, options: &Logs) -> anyhow::Result<Code> {
     let client = if options.follow { session.patient_client()? } else { session.client()? };
     let request = OutputRequest {
         task: options.id,
@@ -44,7 +43,7 @@ pub(super) fn run(session: &mut Session<'_>, options: &Logs) -> anyhow::Result<E
         let text = format!("{} bytes past the output cap were thrown away", output.dropped_bytes);
         session.output.note(text);
     }
-    Ok(Code::Success.into())
+    Ok(Code::Success)
 }
 
 /// The request from where the last `lines` lines begin. It looks at twice as much each time until that is enough.

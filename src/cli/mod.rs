@@ -40,46 +40,49 @@ mod table;
 mod upgrade;
 mod wait;
 
-use std::process::ExitCode;
-
 use crate::app;
 use crate::wire::api;
 use args::{Arguments, Verb};
 use exit::Code;
 use session::Session;
 
-/// Runs the command line of this process.
+/// Runs the command line of this process, and tells with what status it is to end.
 #[must_use]
-pub fn main() -> ExitCode {
+pub fn main() -> u8 {
     let line: Vec<_> = std::env::args_os().collect();
     // Before anything else is touched: a runner lives long, and its memory counts.
     if line.get(1).is_some_and(|verb| verb == app::RUNNER) {
-        return ended(daemon::runner(&line[2..]));
+        return ended(daemon::runner(&line[2..])).number();
     }
     let arguments = match Arguments::read(&line) {
         Ok(arguments) => arguments,
-        Err(error) => return output::usage(&error),
+        Err(error) => {
+            output::usage(&error);
+            let code = if error.use_stderr() { Code::Usage } else { Code::Success };
+            return code.number();
+        }
     };
     let mut session = Session::new(&arguments.globals);
     ended(dispatch(&mut session, &arguments.verb).and_then(|code| {
         session.output.flush()?;
         Ok(code)
     }))
+    .number()
 }
 
 /// The exit status, after the failure was told.
-fn ended(result: anyhow::Result<ExitCode>) -> ExitCode {
+fn ended(result: anyhow::Result<Code>) -> Code {
     result.unwrap_or_else(|error| {
         let error: &(dyn std::error::Error + 'static) = error.as_ref();
         let code = failure::code(error);
         if code != Code::Unread {
             output::failure(failure::log(error), &failure::message(error), failure::hint(error));
         }
-        code.into()
+        code
     })
 }
 
-fn dispatch(session: &mut Session<'_>, verb: &Verb) -> anyhow::Result<ExitCode> {
+fn dispatch(session: &mut Session<'_>, verb: &Verb) -> anyhow::Result<Code> {
     match verb {
         Verb::Submit(options) => submit::run(session, options),
         Verb::List(options) => list::run(session, options),

@@ -4,7 +4,6 @@
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
-use std::process::ExitCode;
 
 use serde::Serialize;
 
@@ -113,8 +112,7 @@ pub(super) fn failure(log: &[String], message: &str, hint: Option<&str>) {
 }
 
 /// Prints what clap has to say: help and version to standard output, wrong usage to standard error.
-pub(super) fn usage(error: &clap::Error) -> ExitCode {
+pub(super) fn usage(error: &clap::Error) {
     // A reader that went away is no reason to say more.
     let _ = error.print();
-    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }

@@ -1,7 +1,5 @@
 //! `queue`: lanes, their limits and their modes.
 
-use std::process::ExitCode;
-
 use anyhow::Context as _;
 use comfy_table::{Cell, CellAlignment, Color};
 
@@ -20,7 +18,7 @@ use crate::wire::api::{BreakerDocument, BreakerRequest, QueueDocument, QueueRequ
 const USUAL_COOLDOWN_MS: u64 = 60_000;
 
 /// Does what the options say.
-pub(super) fn run(session: &mut Session<'_>, options: &Queue) -> anyhow::Result<ExitCode> {
+pub(super) fn run(session: &mut Session<'_>, options: &Queue) -> anyhow::Result<Code> {
     let mut client = session.client()?;
     match &options.verb {
         QueueVerb::List => list(session, &client.queues()?.queues)?,
@@ -45,7 +43,7 @@ pub(super) fn run(session: &mut Session<'_>, options: &Queue) -> anyhow::Result<
             }
         }
     }
-    Ok(Code::Success.into())
+    Ok(Code::Success)
 }
 
 fn find(client: &mut Client, name: &QueueName) -> anyhow::Result<Option<QueueDocument>> {

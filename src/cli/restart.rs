@@ -1,7 +1,5 @@
 //! `restart`: the daemon ends, and another one takes its place.
 
-use std::process::ExitCode;
-
 use super::args::{Restart, Start, Stop};
 use super::daemon::{ended, started};
 use super::exit::Code;
@@ -10,7 +8,7 @@ use super::session::Session;
 use crate::daemon::{inspect, unit};
 
 /// Stops the daemon and starts it again; says so only where both came about.
-pub(super) fn run(session: &mut Session<'_>, options: &Restart) -> anyhow::Result<ExitCode> {
+pub(super) fn run(session: &mut Session<'_>, options: &Restart) -> anyhow::Result<Code> {
     // A configuration with a fault is told while the daemon still runs.
     let settings = session.place().settings()?;
     let directory = &settings.paths.runtime_directory;
@@ -31,5 +29,5 @@ pub(super) fn run(session: &mut Session<'_>, options: &Restart) -> anyhow::Resul
     } else if let Some(pid) = pid {
         session.output.line(format_args!("started: process {pid} is ready"))?;
     }
-    Ok(Code::Success.into())
+    Ok(Code::Success)
 }

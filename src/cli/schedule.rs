@@ -1,7 +1,5 @@
 //! `schedule`: recurring tasks.
 
-use std::process::ExitCode;
-
 use comfy_table::{Cell, Color};
 
 use super::args::{Schedule, ScheduleAdd, ScheduleVerb};
@@ -13,7 +11,7 @@ use crate::task::Timestamp;
 use crate::wire::api::{ScheduleDocument, ScheduleRequest, TaskRequest};
 
 /// Does what the options say.
-pub(super) fn run(session: &mut Session<'_>, options: &Schedule) -> anyhow::Result<ExitCode> {
+pub(super) fn run(session: &mut Session<'_>, options: &Schedule) -> anyhow::Result<Code> {
     match &options.verb {
         ScheduleVerb::Add(add) => {
             let request = requested(add).map_err(Failure::Directory)?;
@@ -42,7 +40,7 @@ pub(super) fn run(session: &mut Session<'_>, options: &Schedule) -> anyhow::Resu
             }
         }
     }
-    Ok(Code::Success.into())
+    Ok(Code::Success)
 }
 
 fn requested(add: &ScheduleAdd) -> std::io::Result<ScheduleRequest> {

@@ -1,7 +1,6 @@
 //! `service`: the daemon as a service of the host, for people without the package.
 
 use std::path::Path;
-use std::process::ExitCode;
 
 use serde_json::json;
 
@@ -11,7 +10,7 @@ use super::session::Session;
 use crate::app::service::{self, Manager, ServiceError, Step};
 
 /// Does what the options say.
-pub(super) fn run(session: &mut Session<'_>, options: &Service) -> anyhow::Result<ExitCode> {
+pub(super) fn run(session: &mut Session<'_>, options: &Service) -> anyhow::Result<Code> {
     match &options.verb {
         ServiceVerb::Print(options) => print(session, &meant(options.manager, options.program.as_deref())?.1)?,
         ServiceVerb::Install(options) => {
@@ -47,7 +46,7 @@ pub(super) fn run(session: &mut Session<'_>, options: &Service) -> anyhow::Resul
             }
         }
     }
-    Ok(Code::Success.into())
+    Ok(Code::Success)
 }
 
 /// The service that is meant.
@@ -83,7 +82,7 @@ fn print(session: &mut Session<'_>, service: &service::Service) -> anyhow::Resul
 }
 
 /// Says what would be done.
-fn planned(session: &mut Session<'_>, steps: &[Step]) -> anyhow::Result<ExitCode> {
+fn planned(session: &mut Session<'_>, steps: &[Step]) -> anyhow::Result<Code> {
     let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
     if session.output.is_json() {
         session.output.document(&json!({ "result": "planned", "steps": steps }))?;
@@ -92,7 +91,7 @@ fn planned(session: &mut Session<'_>, steps: &[Step]) -> anyhow::Result<ExitCode
     } else {
         steps.iter().try_for_each(|step| session.output.line(format_args!("would {step}")))?;
     }
-    Ok(Code::Success.into())
+    Ok(Code::Success)
 }
 
 /// Has it done, and says what is done.

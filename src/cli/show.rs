@@ -1,14 +1,12 @@
 //! `show`: tasks, whole.
 
-use std::process::ExitCode;
-
 use super::args::Show;
 use super::describe;
 use super::exit::Code;
 use super::session::Session;
 
 /// Does what the options say.
-pub(super) fn run(session: &mut Session<'_>, options: &Show) -> anyhow::Result<ExitCode> {
+pub(super) fn run(session: &mut Session<'_>, options: &Show) -> anyhow::Result<Code> {
     let mut client = session.client()?;
     for (index, id) in options.ids.iter().enumerate() {
         let task = client.show(*id, options.environment)?;
@@ -21,5 +19,5 @@ pub(super) fn run(session: &mut Session<'_>, options: &Show) -> anyhow::Result<E
         }
         session.output.line(describe::task(&task, &Session::clock()))?;
     }
-    Ok(Code::Success.into())
+    Ok(Code::Success)
 }

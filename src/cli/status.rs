@@ -1,12 +1,11 @@
 //! How the daemon is: what it says itself, else what its files tell.
 
-use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::describe::{Clock, Lines};
-use super::exit;
+use super::exit::Code;
 use super::human;
 use super::session::Session;
 use crate::client::Client;
@@ -80,8 +79,8 @@ impl Report {
     }
 
     /// The exit status as the Linux Standard Base has it.
-    pub(super) fn exit_code(&self) -> ExitCode {
-        exit::of_task(i32::from(self.number()))
+    pub(super) fn exit_code(&self) -> Code {
+        Code::Told(self.number())
     }
 
     fn number(&self) -> u8 {

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
-use std::process::ExitCode;
 
 use jiff::tz::TimeZone;
 
@@ -17,7 +16,7 @@ use crate::task::TaskId;
 use crate::wire::api::{Accepted, SubmitRequest, TaskRequest, WaitRequest};
 
 /// Does what the options say.
-pub(super) fn run(session: &mut Session<'_>, options: &Submit) -> anyhow::Result<ExitCode> {
+pub(super) fn run(session: &mut Session<'_>, options: &Submit) -> anyhow::Result<Code> {
     let mut task = described(options)?;
     request::note_missing(session, &options.surroundings);
     if let Some(path) = &options.batch {
@@ -40,7 +39,7 @@ pub(super) fn run(session: &mut Session<'_>, options: &Submit) -> anyhow::Result
     tell(session, &accepted)?;
     session.output.flush()?;
     if !options.wait {
-        return Ok(Code::Success.into());
+        return Ok(Code::Success);
     }
     let one = WaitRequest { ids: Some(vec![id]), ..WaitRequest::default() };
     wait::until_ended(session, &mut client, one, options.deadline)
@@ -58,7 +57,7 @@ fn described(options: &Submit) -> Result<TaskRequest, Failure> {
 }
 
 /// Submits one task for each line. What was accepted before a faulty line stays, and its IDs have been printed.
-fn batch(session: &mut Session<'_>, options: &Submit, path: &Path, defaults: &TaskRequest) -> anyhow::Result<ExitCode> {
+fn batch(session: &mut Session<'_>, options: &Submit, path: &Path, defaults: &TaskRequest) -> anyhow::Result<Code> {
     let mut client = session.client()?;
     let mut ids = Vec::new();
     let mut printed = Ok(());
@@ -81,7 +80,7 @@ fn batch(session: &mut Session<'_>, options: &Submit, path: &Path, defaults: &Ta
         session.output.note(format_args!("{} of the tasks were there already, under the same key", done.existing));
     }
     if !options.wait || ids.is_empty() {
-        return Ok(Code::Success.into());
+        return Ok(Code::Success);
     }
     let all = WaitRequest { ids: Some(ids), ..WaitRequest::default() };
     wait::until_ended(session, &mut client, all, options.deadline)

@@ -2,7 +2,6 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,7 +21,7 @@ const RUNNER: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Upgrades the daemon in place, and tells how that went.
-pub(super) fn run(session: &mut Session<'_>, options: &Upgrade) -> anyhow::Result<ExitCode> {
+pub(super) fn run(session: &mut Session<'_>, options: &Upgrade) -> anyhow::Result<Code> {
     let binary = options.binary.as_deref().map(absolute).transpose()?;
     let mut client = session.client()?;
     client.set_timeout(Some(PATIENCE));
@@ -34,7 +33,7 @@ pub(super) fn run(session: &mut Session<'_>, options: &Upgrade) -> anyhow::Resul
         session.output.line(told(&ended))?;
     }
     match (ended.state, ended.runner.and_then(|runner| runner.reason)) {
-        (UpgradeState::Done, None) => Ok(Code::Success.into()),
+        (UpgradeState::Done, None) => Ok(Code::Success),
         (UpgradeState::Done, Some(reason)) => Err(Failure::RunnerStays(reason).into()),
         (UpgradeState::Failed, _) => Err(Failure::Upgrade(ended.reason.unwrap_or_default()).into()),
         (UpgradeState::ReplacingRunner, _) => Err(Failure::RunnerStays("it has not answered yet".to_owned()).into()),

@@ -1,6 +1,5 @@
 //! `wait`: until tasks have ended, and with what status.
 
-use std::process::ExitCode;
 use std::time::Duration;
 
 use super::args::Wait;
@@ -14,7 +13,7 @@ use crate::task::{Label, QueueName, State, TaskId};
 use crate::wire::api::{Order, TaskFilter, TaskSummary, WaitLine, WaitMode, WaitRequest};
 
 /// Does what the options say.
-pub(super) fn run(session: &mut Session<'_>, options: &Wait) -> anyhow::Result<ExitCode> {
+pub(super) fn run(session: &mut Session<'_>, options: &Wait) -> anyhow::Result<Code> {
     let mut client = session.patient_client()?;
     let mut request =
         WaitRequest { mode: if options.any { WaitMode::Any } else { WaitMode::All }, ..WaitRequest::default() };
@@ -29,7 +28,7 @@ pub(super) fn run(session: &mut Session<'_>, options: &Wait) -> anyhow::Result<E
         tally.single = None;
         if let (false, Some(earlier)) = (options.any, failed_earlier(&mut client, options, &tally)?) {
             session.output.note(format_args!("task {} {} earlier", earlier.id, earlier.state));
-            return Ok(Code::Failure.into());
+            return Ok(Code::Failure);
         }
     }
     tally.verdict(options.deadline)
@@ -88,7 +87,7 @@ pub(super) fn until_ended(
     client: &mut Client,
     request: WaitRequest,
     deadline: Option<Duration>,
-) -> anyhow::Result<ExitCode> {
+) -> anyhow::Result<Code> {
     watch(session, client, request, deadline)?.verdict(deadline)
 }
 
@@ -174,7 +173,7 @@ impl Tally {
         None
     }
 
-    fn verdict(&self, deadline: Option<Duration>) -> anyhow::Result<ExitCode> {
+    fn verdict(&self, deadline: Option<Duration>) -> anyhow::Result<Code> {
         if let Some(open) = self.left {
             let after = human::span(deadline.unwrap_or_default());
             return Err(Failure::Deadline { after, open }.into());
@@ -182,8 +181,8 @@ impl Tally {
         match (self.first, self.removed) {
             (None, Some(removed)) if self.any || self.single.is_some() => Err(Failure::Removed(removed).into()),
             (Some((_, code)), _) if self.any || self.single.is_some() => Ok(exit::of_task(code)),
-            (Some(_) | None, _) if self.failed > 0 => Ok(Code::Failure.into()),
-            (Some(_) | None, _) => Ok(Code::Success.into()),
+            (Some(_) | None, _) if self.failed > 0 => Ok(Code::Failure),
+            (Some(_) | None, _) => Ok(Code::Success),
         }
     }
 }
@@ -209,11 +208,11 @@ mod tests {
     fn code(tally: &Tally) -> String {
         tally
             .verdict(Some(Duration::from_millis(100)))
-            .map_or_else(|error| error.to_string(), |code| format!("{code:?}"))
+            .map_or_else(|error| error.to_string(), |code| code.number().to_string())
     }
 
     fn number(number: u8) -> String {
-        format!("{:?}", ExitCode::from(number))
+        number.to_string()
     }
 
     #[test]

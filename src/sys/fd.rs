@@ -43,16 +43,15 @@ pub fn null() -> io::Result<OwnedFd> {
 /// Makes sure that 0, 1 and 2 are open, so that no other file ever gets one of these numbers.
 ///
 /// # Errors
-/// Where /dev/null is missing.
+/// Where one is closed, and /dev/null is missing.
 pub fn occupy_standard() -> io::Result<()> {
-    loop {
-        let fd = null()?;
-        if fd.as_raw_fd() > 2 {
-            return Ok(());
-        }
-        // What stands in for a closed standard descriptor lives as long as the process.
-        std::mem::forget(fd);
+    // SAFETY: asks for a flag by number; fails where the descriptor is closed.
+    let is_closed = |number| unsafe { libc::fcntl(number, libc::F_GETFD) } == -1;
+    while (0..=2).any(is_closed) {
+        // It gets the lowest number that is free. What stands in for a closed one lives as long as the process.
+        std::mem::forget(null()?);
     }
+    Ok(())
 }
 
 /// Takes over a descriptor that this process was started with, by its number; closed on exec from now on. Whoever

@@ -1,6 +1,6 @@
 //! The kernel: processes, signals, descriptors, sockets and `/proc` behind safe functions.
 //!
-//! [`process`] starts each [`program`] and collects its end, [`detach`] leaves whoever started this one,
+//! [`mod@entry`] begins this process, [`process`] starts each [`program`] and collects its end, [`detach`] leaves whoever started this one,
 //! [`procfs`] looks at others, [`pidfd`] holds on to them, [`family`] signals all of one program, [`signal`] takes and sends signals, [`fd`],
 //! [`pump`] and [`memfd`] move bytes, [`cgroup`] limits and counts what runs together, [`inherit`] leaves descriptors to the next program, [`socket`] passes messages with
 //! descriptors, [`peer`] tells who is at their other end, [`events`] waits for many descriptors at once, [`fs`]
@@ -13,6 +13,7 @@
 pub mod cgroup;
 pub mod clock;
 pub mod detach;
+pub mod entry;
 pub mod events;
 pub mod family;
 pub mod fd;

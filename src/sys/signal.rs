@@ -21,6 +21,12 @@ pub fn block_all() -> io::Result<Blocked> {
     Ok(Blocked(PhantomData))
 }
 
+/// Has writing to what nobody reads fail with EPIPE instead of ending the process: SIGPIPE in signal(7).
+pub fn ignore_pipe() {
+    // SAFETY: ignoring a signal runs no code of ours.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+}
+
 /// Ignores no signal any more, neither the SIGPIPE of Rust programs nor what was inherited: a program that is
 /// executed would inherit it in turn. Handlers are left alone, since executing removes them.
 pub fn ignore_none() {
