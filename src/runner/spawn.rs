@@ -90,7 +90,7 @@ impl Runner {
             End::not_started(error, if error.step == Step::Directory { &spawn.directory } else { name })
         })?;
         let running = Running { key: spawn.key, pid: started.pid, start_ticks: started.start_ticks, started_at_us };
-        let output = Pump::new(pipe, file, spawn.output_cap_bytes);
+        let output = Pump::new((pipe, writer), file, spawn.output_cap_bytes);
         self.table.attempts.insert(self.table.next_serial, Attempt::new(spawn, running, output, group));
         self.table.next_serial += 1;
         Ok(running)

@@ -20,6 +20,10 @@ const DRAIN_BYTES: u64 = 1024 * 1024;
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Pump {
     open: Option<(Inheritable, Inheritable)>,
+    /// The end that the program writes to. While it is open here, the pipe does not end with the program, which would
+    /// wake us a moment before the program's own end does. The next program of this process goes without.
+    #[serde(skip)]
+    writer: Option<OwnedFd>,
     room: u64,
     /// Bytes that are in the file.
     pub kept: u64,
@@ -28,10 +32,10 @@ pub struct Pump {
 }
 
 impl Pump {
-    /// From `pipe` to `file`, at most `cap` bytes.
+    /// From a pipe, of which it takes both ends, to `file`, at most `cap` bytes.
     #[must_use]
-    pub fn new(pipe: OwnedFd, file: OwnedFd, cap: u64) -> Self {
-        Self { open: Some((pipe.into(), file.into())), room: cap, kept: 0, dropped: 0 }
+    pub fn new((pipe, writer): (OwnedFd, OwnedFd), file: OwnedFd, cap: u64) -> Self {
+        Self { open: Some((pipe.into(), file.into())), writer: Some(writer), room: cap, kept: 0, dropped: 0 }
     }
 
     /// The pipe, while it is open.
@@ -75,6 +79,7 @@ impl Pump {
 
     /// A program that is on its way into execve(2) holds a copy of the pipe, and would make it an event on and on.
     fn close(&mut self, events: &Events) {
+        self.writer = None;
         if let Some((pipe, _)) = self.open.take() {
             events.remove(pipe);
         }
@@ -93,10 +98,11 @@ mod tests {
         let (reader, writer) = fd::pipe().unwrap();
         let events = Events::new().unwrap();
         events.add(&reader, 1).unwrap();
-        let mut output = Pump::new(reader, file.into(), cap);
-        File::from(writer.try_clone().unwrap()).write_all(bytes).unwrap();
+        let stranger = writer.try_clone().unwrap();
+        let mut output = Pump::new((reader, writer), file.into(), cap);
+        File::from(stranger.try_clone().unwrap()).write_all(bytes).unwrap();
         output.finish(null.as_fd(), &events);
-        drop(writer);
+        drop(stranger);
         output
     }
 
