@@ -192,6 +192,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
             }
             self.standby.keys.push(key);
         }
+        self.executor.flush();
         Ok(())
     }
 

@@ -36,7 +36,7 @@ pub struct RunnerLink {
     outputs: Outputs,
     sink: Arc<Sink>,
     /// Leaves with the next message.
-    riding: Option<ToRunner>,
+    riding: Option<Packet>,
     listener: Option<JoinHandle<()>>,
     removals: mpsc::Sender<Vec<(TaskId, u32)>>,
 }
@@ -148,12 +148,17 @@ impl RunnerLink {
         Ok(Self { shared, outputs, sink, riding: None, listener: Some(listener), removals })
     }
 
-    fn send(&mut self, message: ToRunner, descriptors: Vec<OwnedFd>) -> io::Result<()> {
-        let packet = match self.riding.take() {
-            Some(riding) => Packet::new(&[riding, message], descriptors)?,
-            None => Packet::new(&[message], descriptors)?,
+    /// Has a message leave with the next one, or with [`Executor::flush`].
+    fn ride(&mut self, message: ToRunner, descriptors: Vec<OwnedFd>) -> io::Result<()> {
+        let packet = Packet::new(&[message], descriptors)?;
+        let packet = match &mut self.riding {
+            Some(riding) => riding.join(packet),
+            None => Err(packet),
         };
-        self.pass(packet);
+        if let Err(packet) = packet {
+            self.flush();
+            self.riding = Some(packet);
+        }
         Ok(())
     }
 
@@ -172,7 +177,12 @@ impl RunnerLink {
     }
 
     fn tell(&mut self, message: ToRunner) {
-        if let Err(error) = self.send(message, Vec::new()) {
+        self.mention(message);
+        self.flush();
+    }
+
+    fn mention(&mut self, message: ToRunner) {
+        if let Err(error) = self.ride(message, Vec::new()) {
             tracing::error!(error = &error as &dyn std::error::Error, "cannot tell the runner");
         }
     }
@@ -185,8 +195,8 @@ impl RunnerLink {
         if matches!(message, ToRunner::StandBy(_)) {
             Outputs::mark_untouched(&output).map_err(|error| format!("mark the output: {error}"))?;
         }
-        let sent = self.send(message, [output.into()].into_iter().chain(input).collect());
-        sent.map_err(|error| format!("pass the task to the runner: {error}"))
+        let packed = self.ride(message, [output.into()].into_iter().chain(input).collect());
+        packed.map_err(|error| format!("pass the task to the runner: {error}"))
     }
 }
 
@@ -205,7 +215,9 @@ impl Executor for RunnerLink {
         if !self.shared.state().passes() {
             return;
         }
-        if let Err(reason) = self.hand_over(&start, ToRunner::Spawn) {
+        let handed_over = self.hand_over(&start, ToRunner::Spawn);
+        self.flush();
+        if let Err(reason) = handed_over {
             let status = ExitStatus::NotStarted { reason, code: 126 };
             let ended_at = Timestamp(clock::now_us());
             let end = End { status, cause: Cause::Itself, started_at: None, ended_at, cost: Cost::default() };
@@ -235,14 +247,13 @@ impl Executor for RunnerLink {
 
     fn acknowledge(&mut self, keys: &[AttemptKey]) {
         if !keys.is_empty() {
-            self.flush();
-            self.riding = Some(ToRunner::Acknowledge(keys.iter().copied().map(translate::key).collect()));
+            self.mention(ToRunner::Acknowledge(keys.iter().copied().map(translate::key).collect()));
         }
     }
 
     fn flush(&mut self) {
         if let Some(riding) = self.riding.take() {
-            self.tell(riding);
+            self.pass(riding);
         }
     }
 

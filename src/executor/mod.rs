@@ -42,7 +42,8 @@ pub trait Executor: Send {
     /// not stand by: the runner may be older than this word.
     ///
     /// Each runs in the place of whichever ends first, so they must all be such that this is right. Where anything but a
-    /// success comes, the runner gives back all of them: [`Report::Recalled`].
+    /// success comes, the runner gives back all of them: [`Report::Recalled`]. The order leaves as that of
+    /// [`Executor::acknowledge`] does.
     fn stand_by(&mut self, start: Start) -> bool;
 
     /// Takes back what stands by; answered by [`Report::Recalled`], if anything does.

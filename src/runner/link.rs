@@ -81,7 +81,7 @@ impl Runner {
         }
         match message {
             ToRunner::Hello { version, instance } => return self.greet(version, instance),
-            ToRunner::Spawn(spawn) => self.spawn(&spawn, std::mem::take(descriptors)),
+            ToRunner::Spawn(spawn) => self.spawn(spawn.with_own(descriptors)),
             ToRunner::Stop { key, signal, grace_ms } => {
                 if let Some(attempt) = self.attempt(key) {
                     attempt.stop(Cause::Stopped, signal, grace_ms);
@@ -103,7 +103,7 @@ impl Runner {
             ToRunner::Leave if self.leaving == Leaving::No => self.leaving = Leaving::Asked,
             ToRunner::Leave => {}
             ToRunner::Upgrade => self.upgrade(descriptors.pop()),
-            ToRunner::StandBy(spawn) => self.standby.push_back((spawn, std::mem::take(descriptors))),
+            ToRunner::StandBy(spawn) => self.standby.push_back(spawn.with_own(descriptors)),
             ToRunner::Recall => self.recall(),
         }
         true

@@ -13,28 +13,31 @@ use nix::unistd::ftruncate;
 use super::attempt::Attempt;
 use super::leave::Leaving;
 use super::serve::Runner;
-use crate::sys::process::{StartError, Step};
+use crate::sys::process::Step;
 use crate::sys::program::Program;
 use crate::sys::pump::Pump;
 use crate::sys::{cgroup, clock, fd};
 use crate::wire::runner::mark::Mark;
 use crate::wire::runner::{End, Ended, FromRunner, Running, Spawn};
 
-/// What stands by, first to start first, with its descriptors.
-pub(super) type Standby = VecDeque<(Box<Spawn>, Vec<OwnedFd>)>;
+/// What to start, with its descriptors.
+pub(super) type Order = (Box<Spawn>, Vec<OwnedFd>);
+
+/// What stands by, first to start first.
+pub(super) type Standby = VecDeque<Order>;
 
 impl Runner {
     /// Tells of a success, and starts what stands by first; on the way out there is no place to pass on.
     pub(super) fn succeed(&mut self, by: Ended) {
         let leaves = matches!(self.leaving, Leaving::Terminated { .. });
-        let Some((spawn, descriptors)) = self.standby.pop_front().filter(|_| !leaves) else {
+        let Some(next) = self.standby.pop_front().filter(|_| !leaves) else {
             return self.say(FromRunner::Ended(by));
         };
         let left = u32::try_from(self.standby.len()).unwrap_or(u32::MAX);
-        self.say(FromRunner::Succeeded { by, next: spawn.key, left });
+        self.say(FromRunner::Succeeded { by, next: next.0.key, left });
         // Whoever finds the output later can tell by its age that this began.
-        let _ = descriptors.first().map(|output| ftruncate(output, 0));
-        self.spawn(&spawn, descriptors);
+        let _ = next.1.first().map(|output| ftruncate(output, 0));
+        self.spawn(next);
     }
 
     /// Gives back what stands by, if anything does.
@@ -46,14 +49,14 @@ impl Runner {
     }
 
     /// Starts an attempt, unless it is known.
-    pub(super) fn spawn(&mut self, spawn: &Spawn, descriptors: Vec<OwnedFd>) {
+    pub(super) fn spawn(&mut self, (spawn, descriptors): Order) {
         // While it leaves it starts nothing: whoever runs next will be asked again.
         let leaves = matches!(self.leaving, Leaving::Terminated { .. });
         if leaves || self.attempt(spawn.key).is_some() || self.table.ended.contains_key(&spawn.key) {
             return;
         }
         let started_at_us = clock::now_us();
-        match self.start(spawn, descriptors, started_at_us) {
+        match self.start(&spawn, descriptors, started_at_us) {
             Ok(running) => self.say(FromRunner::Started(running)),
             Err(end) => self.keep(Ended::new(spawn.key, end, started_at_us, clock::now_us())),
         }
@@ -63,10 +66,10 @@ impl Runner {
         let mut descriptors = descriptors.into_iter();
         let (file, input) = (descriptors.next(), descriptors.next());
         let Some(file) = file.filter(|_| input.is_some() == spawn.has_input) else {
-            return Err(exhausted(io::Error::from_raw_os_error(libc::EBADF)));
+            return Err(End::exhausted(io::Error::from_raw_os_error(libc::EBADF)));
         };
-        let (pipe, writer) = fd::pipe().map_err(exhausted)?;
-        self.events.add(&pipe, self.table.next_serial).map_err(exhausted)?;
+        let (pipe, writer) = fd::pipe().map_err(End::exhausted)?;
+        self.events.add(&pipe, self.table.next_serial).map_err(End::exhausted)?;
         let tree = self.table.tree.as_ref();
         let (ceilings, limits) = spawn.limits.divided(tree, spawn.nice);
         let (group, door) = cgroup::make(tree, &spawn.key.group(), &ceilings).unzip();
@@ -95,8 +98,4 @@ impl Runner {
         self.table.next_serial += 1;
         Ok(running)
     }
-}
-
-fn exhausted(error: io::Error) -> End {
-    End::not_started(StartError { step: Step::Descriptors, errno: error.raw_os_error().unwrap_or(0) }, b"")
 }

@@ -14,7 +14,7 @@ use nix::sys::socket::{
 use nix::sys::time::TimeVal;
 
 /// How many descriptors one message carries at most.
-pub const MAX_DESCRIPTORS: usize = 4;
+pub const MAX_DESCRIPTORS: usize = 64;
 
 /// One message.
 #[derive(Debug)]
@@ -225,7 +225,7 @@ mod tests {
         let (here, there) = pair().unwrap();
         send(&here, b"too long for them", &[]).unwrap();
         assert_eq!(receive(&there, &mut [0; 4]).unwrap_err().kind(), io::ErrorKind::InvalidData);
-        let many: Vec<OwnedFd> = (0..12).map(|_| fd::null().unwrap()).collect();
+        let many: Vec<OwnedFd> = (0..MAX_DESCRIPTORS + 8).map(|_| fd::null().unwrap()).collect();
         send(&here, b"many", &many).unwrap();
         assert_eq!(receive(&there, &mut [0; 4]).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }

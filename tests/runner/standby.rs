@@ -21,6 +21,7 @@ fn let_go(host: &Host, go: &str) {
 
 fn stand_by(daemon: &mut Daemon, task: i64, spec: Spec) -> AttemptKey {
     assert!(daemon.link.stand_by(Start { key: key(task), spec, stdin: None }));
+    daemon.link.flush();
     key(task)
 }
 
@@ -71,6 +72,25 @@ fn what_stands_by_starts_in_its_turn_in_the_place_of_what_succeeds() {
     daemon.stop(third, 1_000);
     assert_eq!(end(&daemon), (third, None));
     assert_eq!(recalled(&daemon), [fourth], "a task that was stopped has not succeeded");
+}
+
+#[test]
+fn orders_that_come_together_have_each_their_own_descriptors() {
+    let host = Host::new();
+    let mut daemon = host.daemon();
+    let first = daemon.start(1, waits(&host, "go", 0));
+    for (task, stdin) in [(2, Some("second")), (3, None), (4, Some("fourth"))] {
+        let start = Start { key: key(task), spec: sh(&format!("cat; echo of {task}")), stdin: stdin.map(Vec::from) };
+        assert!(daemon.link.stand_by(start));
+    }
+    daemon.link.acknowledge(&[key(9)]);
+    daemon.link.flush();
+    await_heard(&mut daemon);
+    let_go(&host, "go");
+    let ends = [(first, Some(key(2))), (key(2), Some(key(3))), (key(3), Some(key(4))), (key(4), None)];
+    ends.iter().for_each(|expected| assert_eq!(end(&daemon), *expected));
+    let texts = [2, 3, 4].map(|task| daemon.text(key(task)));
+    assert_eq!(texts, ["secondof 2\n", "of 3\n", "fourthof 4\n"]);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The kernel's words turned into messages, and back.
 
+use std::io;
+
 use super::{Cause, End, Ended, Fault, Limits, Usage};
 use crate::sys::cgroup::{Ceilings, Group, Tree};
 use crate::sys::fd::OpenFiles;
@@ -19,6 +21,12 @@ impl End {
     #[must_use]
     pub fn not_started(error: StartError, subject: &[u8]) -> Self {
         Self::NotStarted { fault: error.into(), errno: error.errno, subject: subject.to_vec() }
+    }
+
+    /// That of an attempt for which the runner has no descriptors left.
+    #[must_use]
+    pub fn exhausted(error: io::Error) -> Self {
+        Self::not_started(StartError { step: Step::Descriptors, errno: error.raw_os_error().unwrap_or(0) }, b"")
     }
 }
 

@@ -16,6 +16,7 @@ pub mod packet;
 mod tests;
 mod version;
 
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -92,7 +93,7 @@ pub enum ToRunner {
         instance: String,
     },
     /// Start an attempt; one that is known already is left alone. Carries the output file, then the
-    /// standard input if there is one.
+    /// standard input if there is one; in a packet with several orders, after those of the ones before.
     Spawn(Box<Spawn>),
     /// End an attempt.
     Stop {
@@ -158,6 +159,14 @@ pub struct Spawn {
     pub output_cap_bytes: u64,
     /// Whether a second descriptor comes along: standard input; else it is /dev/null.
     pub has_input: bool,
+}
+
+impl Spawn {
+    /// This order, which is the next one in a packet, with those of the packet's descriptors that are its own.
+    pub fn with_own(self: Box<Self>, descriptors: &mut Vec<OwnedFd>) -> (Box<Self>, Vec<OwnedFd>) {
+        let count = 1 + usize::from(self.has_input);
+        (self, descriptors.drain(..count.min(descriptors.len())).collect())
+    }
 }
 
 /// Resource limits; `None` leaves the runner's own. See setrlimit(2).

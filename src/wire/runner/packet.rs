@@ -46,6 +46,22 @@ impl Packet {
         Ok(Self { bytes: vec![IN_MEMORY], descriptors: [body].into_iter().chain(descriptors).collect() })
     }
 
+    /// Puts `other` behind it, for both to be sent as one.
+    ///
+    /// # Errors
+    /// `other` again where one packet has no room for both.
+    pub fn join(&mut self, mut other: Self) -> Result<(), Self> {
+        let (INLINE, Some((&INLINE, messages))) = (self.bytes[0], other.bytes.split_first()) else { return Err(other) };
+        let has_room = self.bytes.len() + messages.len() <= MAX_PACKET_BYTES
+            && self.descriptors.len() + other.descriptors.len() <= socket::MAX_DESCRIPTORS;
+        if !has_room {
+            return Err(other);
+        }
+        self.bytes.extend_from_slice(messages);
+        self.descriptors.append(&mut other.descriptors);
+        Ok(())
+    }
+
     /// Sends it, without waiting; it may be sent again where that failed.
     ///
     /// # Errors
@@ -163,6 +179,29 @@ mod tests {
             let message = ToRunner::Acknowledge(vec![Key { task: i64::MAX, attempt: 1 }; count]);
             assert_eq!(round(&message), (vec![message.clone(), message], 1));
         }
+    }
+
+    #[test]
+    fn what_there_is_room_for_travels_as_one_packet() {
+        let packet = |message: &ToRunner| Packet::new(&[message], vec![fd::null().unwrap()]).unwrap();
+        let acknowledge = |count| ToRunner::Acknowledge(vec![Key { task: i64::MAX, attempt: 1 }; count]);
+        let (here, there) = socket::pair().unwrap();
+        let mut joined = packet(&acknowledge(1));
+        joined.join(packet(&acknowledge(2))).unwrap();
+        // One that is just too long, one that lies in memory, and too many descriptors.
+        assert!(joined.join(packet(&acknowledge(5_955))).is_err());
+        assert!(joined.join(packet(&acknowledge(100_000))).is_err());
+        assert!(packet(&acknowledge(100_000)).join(packet(&acknowledge(1))).is_err());
+        while joined.descriptors.len() < socket::MAX_DESCRIPTORS {
+            joined.join(packet(&acknowledge(1))).unwrap();
+        }
+        assert!(joined.join(packet(&acknowledge(1))).is_err());
+        joined.send(&here).unwrap();
+        let Received::Messages(messages, descriptors) = receive::<ToRunner>(&there, &mut buffer()).unwrap() else {
+            panic!("nothing came");
+        };
+        assert_eq!(messages[..2], [acknowledge(1), acknowledge(2)]);
+        assert_eq!((messages.len(), descriptors.len()), (socket::MAX_DESCRIPTORS, socket::MAX_DESCRIPTORS));
     }
 
     #[test]
