@@ -72,7 +72,7 @@ impl Attempt {
     pub(super) fn collect(&mut self, child: &Collected) {
         self.usage.add(child);
         if self.main() == Some(child.pid) {
-            self.end = Some((child.exit.into(), clock::now_us()));
+            self.end = Some((child.into(), clock::now_us()));
         }
         self.strays.remove(&child.pid);
     }

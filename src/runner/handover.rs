@@ -11,6 +11,7 @@ use super::Error;
 use super::attempt::{Attempt, Serial};
 use super::leave::Leaving;
 use super::link::Link;
+use super::reap::LOOK_AGAIN;
 use super::serve::{FIRST_SERIAL, Runner};
 use crate::daemon::sandbox::{Commands, Report};
 use crate::daemon::{log::in_full, upgrade::Candidate};
@@ -99,8 +100,12 @@ impl Runner {
     /// sockets and the pipes go along; so do orphans, for the process stays the same, and a SIGCHLD that is not taken
     /// yet. The thread that executes becomes the first one, so that what runs then stands among the orphans until it ends.
     pub(super) fn hand_over(mut self) -> Result<Self, Error> {
-        if self.successor.is_some() {
-            self.recall();
+        let Some(_) = &self.successor else { return Ok(self) };
+        self.recall();
+        // Why a start fails is known to the program that tried.
+        if !self.starter.is_idle() {
+            self.look_again_at = Some(Instant::now() + LOOK_AGAIN);
+            return Ok(self);
         }
         let ready = self.leaving == Leaving::No && self.link.as_ref().is_none_or(|link| !link.channel.waits());
         let Some(program) = self.successor.take_if(|_| ready) else { return Ok(self) };

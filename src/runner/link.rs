@@ -54,7 +54,8 @@ impl Runner {
     }
 
     pub(super) fn hang_up(&mut self) {
-        self.link = None;
+        // A program that is on its way into execve(2) holds a copy of the socket, and would make its end an event on and on.
+        let _ = self.link.take().map(|link| self.events.remove(&link.channel));
         self.standby.clear();
         self.events.change(&self.table.listener, LISTENER, Interest::Reading);
     }

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use super::attempt::Attempt;
 use super::serve::Runner;
+use crate::sys::cgroup;
 use crate::sys::procfs::{self, Process};
-use crate::sys::{cgroup, process};
 use crate::wire::runner::mark::Mark;
 use crate::wire::runner::{Ended, FromRunner};
 
-/// How long until the next look at an orphan whose owner cannot be told yet.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// How long until the next look at what cannot be told yet: an orphan's owner, or whether a start is over.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// How long an orphan without an environment is looked at again: it may be executing a program just now.
 const DOUBT: Duration = Duration::from_millis(30);
@@ -19,7 +19,7 @@ const DOUBT: Duration = Duration::from_millis(30);
 impl Runner {
     /// Collects all that have ended, and settles what this ends.
     pub(super) fn reap(&mut self) {
-        while let Ok(Some(child)) = process::collect() {
+        while let Ok(Some(child)) = self.starter.collect() {
             self.strangers.remove(&child.pid);
             if let Some(attempt) = self.table.attempts.values_mut().find(|attempt| attempt.owns(child.pid)) {
                 attempt.collect(&child);

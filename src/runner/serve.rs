@@ -42,7 +42,7 @@ pub(super) struct Runner {
     pub(super) orphans: Orphans,
     /// Orphans that are nobody's in the table, and when they were first seen.
     pub(super) strangers: HashMap<i32, Instant>,
-    /// When to look again at orphans whose owner cannot be told yet.
+    /// When to look again at what cannot be told yet: the owner of an orphan, or whether a start is over.
     pub(super) look_again_at: Option<Instant>,
     pub(super) sweeping: Option<Sweeping>,
     pub(super) leaving: Leaving,

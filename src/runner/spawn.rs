@@ -13,7 +13,6 @@ use nix::unistd::ftruncate;
 use super::attempt::Attempt;
 use super::leave::Leaving;
 use super::serve::Runner;
-use crate::sys::process::Step;
 use crate::sys::program::Program;
 use crate::sys::pump::Pump;
 use crate::sys::{cgroup, clock, fd};
@@ -89,8 +88,7 @@ impl Runner {
         };
         let started = self.starter.start(&program).map_err(|error| {
             cgroup::remove(tree, group.as_ref());
-            let name = spawn.arguments.first().unwrap_or(&spawn.directory);
-            End::not_started(error, if error.step == Step::Directory { &spawn.directory } else { name })
+            End::not_started(error, spawn.arguments.first().unwrap_or(&spawn.directory))
         })?;
         let running = Running { key: spawn.key, pid: started.pid, start_ticks: started.start_ticks, started_at_us };
         let output = Pump::new((pipe, writer), file, spawn.output_cap_bytes);

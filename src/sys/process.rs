@@ -2,14 +2,16 @@
 //!
 //! A child is made as posix_spawn(3) makes it: it borrows the caller's memory until it executes, so the
 //! price does not grow with the caller. Unlike posix_spawn it also sets limits, the directory and the mask,
-//! and tells which step failed.
+//! tells which step failed, and the caller does not wait meanwhile.
 
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+mod child;
+
+use std::ffi::{CStr, c_int, c_void};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
-use std::ptr;
+use std::ptr::{self, NonNull};
 
 use nix::errno::Errno;
 
@@ -17,6 +19,8 @@ use super::fd::OpenFiles;
 use super::program::Program;
 use super::signal::Blocked;
 use super::{clock, procfs};
+pub use child::Failure;
+use child::Plan;
 
 /// The child's own stack: it calls a handful of system calls, no more.
 const STACK_BYTES: usize = 32 * 1024;
@@ -110,24 +114,24 @@ pub struct StartError {
     pub errno: i32,
 }
 
-/// Starts programs from one thread that takes no signals.
+/// Starts programs from one thread that takes no signals, and waits for none of them.
 #[derive(Debug)]
 pub struct Starter {
-    stack: Vec<u8>,
+    seats: Vec<Seat>,
     nice: c_int,
     ticks_per_second: u64,
     _blocked: Blocked,
 }
 
-/// What the child reads, and where it leaves word; both live in the parent, who waits.
-struct Plan<'a> {
-    program: &'a Program<'a>,
-    directory: *const c_char,
-    candidates: Vec<*const c_char>,
-    arguments: Vec<*const c_char>,
-    environment: Vec<*const c_char>,
-    nice: c_int,
-    failure: Option<StartError>,
+/// How many stacks are kept for the next children while none is on its way.
+const SPARE_SEATS: usize = 4;
+
+/// The memory that one child needs until it executes.
+#[derive(Debug)]
+struct Seat {
+    stack: Vec<u8>,
+    /// The child that has it, with its plan, which lives on the heap until the child is done with it.
+    taken: Option<(i32, NonNull<Plan>)>,
 }
 
 impl Starter {
@@ -139,40 +143,100 @@ impl Starter {
         // SAFETY: takes numbers only.
         let (ticks, nice) = unsafe { (libc::sysconf(libc::_SC_CLK_TCK), libc::getpriority(libc::PRIO_PROCESS, 0)) };
         let ticks_per_second = u64::try_from(ticks).map_err(io::Error::other)?.max(1);
-        Ok(Self { stack: vec![0; STACK_BYTES], nice, ticks_per_second, _blocked: blocked })
+        Ok(Self { seats: Vec::new(), nice, ticks_per_second, _blocked: blocked })
     }
 
     /// Starts `program` in a process group of its own, with default signals and only three descriptors
-    /// open, given that all others are closed on exec. Waits until it executes.
+    /// open, given that all others are closed on exec. The process is there at once, and executes soon; what kept it from
+    /// that is told with its end. So several start at a time where cores allow.
     ///
     /// # Errors
-    /// The step that failed; nothing is left behind.
+    /// Where there is no process; nothing is left behind.
     pub fn start(&mut self, program: &Program<'_>) -> Result<Started, StartError> {
-        let strings = program.strings()?;
-        let mut plan = Plan {
-            program,
-            directory: strings.directory.as_ptr(),
-            candidates: pointers(&strings.candidates),
-            arguments: pointers(&strings.arguments),
-            environment: pointers(&strings.environment),
-            nice: self.nice.saturating_add(program.nice).clamp(-20, 19),
-            failure: None,
-        };
+        let nice = (program.nice != 0).then(|| self.nice.saturating_add(program.nice).clamp(-20, 19));
+        let plan = NonNull::from(Box::leak(Box::new(Plan::new(program, nice)?)));
         let before = clock::since_boot();
-        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-        let top = self.stack.as_mut_ptr_range().end;
+        let seat = self.free_seat();
+        let top = seat.stack.as_mut_ptr_range().end;
         let top = top.wrapping_sub(top.addr() % 16);
-        // SAFETY: the child runs `run_child` on our stack buffer, which nobody else uses meanwhile, since
-        // CLONE_VFORK stops this thread until the child has executed or ended; `plan` and `strings` outlive that.
-        // No signal handler can run in the child: `Blocked` proves that this thread takes none.
-        let pid = unsafe { libc::clone(run_child, top.cast(), flags, (&raw mut plan).cast()) };
-        let pid = Errno::result(pid).map_err(|errno| StartError { step: Step::Fork, errno: errno as i32 })?;
-        if let Some(failure) = plan.failure {
-            // SAFETY: collects the child that has just ended; a null status is allowed.
-            unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
-            return Err(program.explain(failure, &strings.candidates));
-        }
+        let waits = if child::BESIDE { 0 } else { libc::CLONE_VFORK };
+        let flags = libc::CLONE_VM | libc::CLONE_CHILD_CLEARTID | libc::SIGCHLD | waits;
+        // SAFETY: the child runs on a stack of its own and reads a plan of its own; both are left alone until the kernel
+        // says, in the plan, that it has executed or ended. No signal handler can run in it: `Blocked` proves that this
+        // thread takes none, and the child is made with the same mask.
+        let pid = unsafe {
+            let in_use = (&raw const (*plan.as_ptr()).in_use).cast_mut();
+            let none = ptr::null_mut::<c_void>();
+            libc::clone(child::run, top.cast(), flags, plan.as_ptr().cast(), none, none, in_use)
+        };
+        let pid = match Errno::result(pid) {
+            Ok(pid) => pid,
+            Err(errno) => {
+                // SAFETY: made above, and nobody else has it.
+                drop(unsafe { Box::from_raw(plan.as_ptr()) });
+                return Err(StartError { step: Step::Fork, errno: errno as i32 });
+            }
+        };
+        seat.taken = Some((pid, plan));
+        // The child does so too. Whichever comes first: from now on there is such a group, which a signal can reach.
+        // SAFETY: on numbers; fails where the child was faster and has executed.
+        unsafe { libc::setpgid(pid, pid) };
         Ok(Started { pid, start_ticks: self.start_ticks(pid, before) })
+    }
+
+    /// Collects the next child that has ended; `None` where none has: wait4(2).
+    ///
+    /// # Errors
+    /// Never for want of children.
+    pub fn collect(&mut self) -> io::Result<Option<Collected>> {
+        let mut status = 0;
+        // SAFETY: plain numbers, for which zeros are valid.
+        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+        // SAFETY: both pointers are to our own variables.
+        let pid = unsafe { libc::wait4(-1, &raw mut status, libc::WNOHANG, &raw mut usage) };
+        let pid = match Errno::result(pid) {
+            Ok(0) | Err(Errno::ECHILD) => {
+                self.shrink();
+                return Ok(None);
+            }
+            other => other?,
+        };
+        Ok(Some(Collected {
+            pid,
+            exit: exit_of(status),
+            failure: self.failure(pid),
+            user_us: micros(usage.ru_utime),
+            system_us: micros(usage.ru_stime),
+            max_rss_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0).saturating_mul(1024),
+        }))
+    }
+
+    /// Why a child that was collected just now never became its program; `None` for one that did.
+    fn failure(&mut self, pid: i32) -> Option<Failure> {
+        let of_child = |seat: &&mut Seat| seat.taken.is_some_and(|(child, _)| child == pid);
+        self.seats.iter_mut().find(of_child)?.vacate()?.failure()
+    }
+
+    /// Whether no child is on its way to its program, and none that did not get there has yet to be collected.
+    pub fn is_idle(&mut self) -> bool {
+        self.seats.iter_mut().all(Seat::is_free)
+    }
+
+    /// Gives up stacks that only many starts at once need.
+    fn shrink(&mut self) {
+        let mut spare = 0;
+        self.seats.retain_mut(|seat| {
+            spare += usize::from(seat.is_free());
+            !seat.is_free() || spare <= SPARE_SEATS
+        });
+    }
+
+    fn free_seat(&mut self) -> &mut Seat {
+        let index = self.seats.iter_mut().position(Seat::is_free).unwrap_or_else(|| {
+            self.seats.push(Seat { stack: vec![0; STACK_BYTES], taken: None });
+            self.seats.len() - 1
+        });
+        &mut self.seats[index]
     }
 
     /// A process starts at the boot time that its fork saw. Where the clock stood within one tick before and
@@ -189,70 +253,33 @@ impl Starter {
     }
 }
 
-fn pointers(strings: &[CString]) -> Vec<*const c_char> {
-    strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
+impl Seat {
+    /// Whether the next child can have it; that of one which executed becomes free here.
+    fn is_free(&mut self) -> bool {
+        // SAFETY: a plan lives as long as its seat is taken.
+        let executed = self.taken.is_some_and(|(_, plan)| unsafe { plan.as_ref() }.has_executed());
+        if executed {
+            self.vacate();
+        }
+        self.taken.is_none()
+    }
+
+    /// Takes the plan back from a child that has executed or ended.
+    fn vacate(&mut self) -> Option<Box<Plan>> {
+        // SAFETY: a plan lives as long as its seat is taken.
+        let (_, plan) = self.taken.take_if(|(_, plan)| unsafe { plan.as_ref() }.is_done())?;
+        // SAFETY: leaked by `start`, and the child does not use it any more.
+        Some(unsafe { Box::from_raw(plan.as_ptr()) })
+    }
 }
 
-/// The child. It shares the parent's memory, so it neither allocates nor panics.
-extern "C" fn run_child(plan: *mut c_void) -> c_int {
-    // SAFETY: `start` passes its own `Plan` and waits for us, so that we are the only one to use it.
-    let plan = unsafe { &mut *plan.cast::<Plan<'_>>() };
-    let (step, errno) = match prepare(plan) {
-        Err(step) => (step, Errno::last_raw()),
-        Ok(()) => (Step::Execute, execute(plan)),
-    };
-    plan.failure = Some(StartError { step, errno });
-    // SAFETY: ends the child at once, running nothing of the parent's.
-    unsafe { libc::_exit(127) }
-}
-
-fn prepare(plan: &Plan<'_>) -> Result<(), Step> {
-    let ok = |result: c_int, step| if result < 0 { Err(step) } else { Ok(()) };
-    let program = plan.program;
-    // SAFETY: system calls on numbers and on strings that the parent keeps; errno is the parent's, who waits.
-    unsafe {
-        if let Some(door) = program.door
-            && libc::write(door.as_raw_fd(), c"0".as_ptr().cast(), 1) != 1
-        {
-            return Err(Step::Enter);
-        }
-        ok(libc::setpgid(0, 0), Step::Group)?;
-        for limit in program.limits {
-            ok(libc::setrlimit(limit.resource, &raw const limit.values), Step::Limit)?;
-        }
-        if program.nice != 0 {
-            ok(libc::setpriority(libc::PRIO_PROCESS, 0, plan.nice), Step::Nice)?;
-        }
-        libc::umask(program.umask);
-        ok(libc::chdir(plan.directory), Step::Directory)?;
-        for (from, to) in [(&program.input, 0), (&program.output, 1), (&program.output, 2)] {
-            ok(libc::dup2(from.as_raw_fd(), to), Step::Descriptors)?;
-        }
-        let mut none: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
-        if let Some(ruleset) = program.domain
-            && libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0) < 0
-        {
-            return Err(Step::Domain);
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if !self.is_free() && self.vacate().is_none() {
+            // The child is still on its way, on this stack.
+            std::mem::forget(std::mem::take(&mut self.stack));
         }
     }
-    Ok(())
-}
-
-/// Tries each candidate; the reason of one that is there but may not be executed outweighs "not found".
-fn execute(plan: &Plan<'_>) -> c_int {
-    let mut reason = libc::ENOENT;
-    for candidate in plan.candidates.iter().filter(|candidate| !candidate.is_null()) {
-        // SAFETY: null-terminated lists of strings that the parent keeps until we have executed or ended.
-        unsafe { libc::execve(*candidate, plan.arguments.as_ptr(), plan.environment.as_ptr()) };
-        match Errno::last_raw() {
-            libc::ENOENT | libc::ENOTDIR => {}
-            libc::EACCES => reason = libc::EACCES,
-            other => return other,
-        }
-    }
-    reason
 }
 
 /// How a process ended.
@@ -270,37 +297,20 @@ pub enum Exit {
 }
 
 /// A child that has ended, with what it and those that it waited for used; getrusage(2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Collected {
     /// Its number, which is free again.
     pub pid: i32,
     /// How it ended.
     pub exit: Exit,
+    /// Why it never became its program.
+    pub failure: Option<Failure>,
     /// CPU time in user mode, in microseconds.
     pub user_us: u64,
     /// CPU time in the kernel, in microseconds.
     pub system_us: u64,
     /// The largest resident set, in bytes.
     pub max_rss_bytes: u64,
-}
-
-/// Collects the next child that has ended; `None` where none has: wait4(2).
-///
-/// # Errors
-/// Never for want of children.
-pub fn collect() -> io::Result<Option<Collected>> {
-    let mut status = 0;
-    // SAFETY: plain numbers, for which zeros are valid.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: both pointers are to our own variables.
-    let pid = unsafe { libc::wait4(-1, &raw mut status, libc::WNOHANG, &raw mut usage) };
-    let pid = match Errno::result(pid) {
-        Ok(0) | Err(Errno::ECHILD) => return Ok(None),
-        other => other?,
-    };
-    let exit = exit_of(status);
-    let max_rss_bytes = u64::try_from(usage.ru_maxrss).unwrap_or(0).saturating_mul(1024);
-    Ok(Some(Collected { pid, exit, user_us: micros(usage.ru_utime), system_us: micros(usage.ru_stime), max_rss_bytes }))
 }
 
 /// What a status of waitpid(2) says.

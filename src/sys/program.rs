@@ -59,12 +59,14 @@ impl Program<'_> {
             directory: one(self.directory)?,
         })
     }
+}
 
+impl Strings {
     /// Tells apart what execve(2) does not: a directory from a file that may not be executed, and a program
     /// that is not there from one whose interpreter is not.
-    pub(super) fn explain(&self, error: StartError, candidates: &[CString]) -> StartError {
-        let directory = Path::new(OsStr::from_bytes(self.directory));
-        let named = candidates.iter().map(|path| path.as_bytes()).filter(|path| !path.is_empty());
+    pub(super) fn explain(&self, error: StartError) -> StartError {
+        let directory = Path::new(OsStr::from_bytes(self.directory.as_bytes()));
+        let named = self.candidates.iter().map(|path| path.as_bytes()).filter(|path| !path.is_empty());
         let mut there = named.filter_map(|path| std::fs::metadata(directory.join(OsStr::from_bytes(path))).ok());
         match (error.step, error.errno) {
             (Step::Execute, libc::ENOENT | libc::ENOTDIR | libc::EACCES | libc::ENAMETOOLONG | libc::ELOOP) => {

@@ -19,7 +19,8 @@ impl Case {
         Self { arguments, path: "/bin", directory: "/", limits: Vec::new() }
     }
 
-    fn run(&self) -> (Result<Started, StartError>, String) {
+    /// What became of it, with what it wrote.
+    fn run(&self) -> (Result<Started, Failure>, String) {
         let (reader, writer) = fd::pipe().unwrap();
         let input = fd::null().unwrap();
         let program = Program {
@@ -34,16 +35,26 @@ impl Case {
             domain: None,
             door: None,
         };
-        let started = Starter::new(signal::block_all().unwrap()).unwrap().start(&program);
+        let mut starter = Starter::new(signal::block_all().unwrap()).unwrap();
+        let started = starter.start(&program);
         drop(writer);
         let mut text = String::new();
         File::from(reader).read_to_string(&mut text).unwrap();
-        if let Ok(started) = started {
-            // SAFETY: collects our own child.
-            unsafe { libc::waitpid(started.pid, ptr::null_mut(), 0) };
-        }
-        (started, text)
+        let outcome = match started {
+            Ok(started) => {
+                collect_own(started);
+                starter.failure(started.pid).map_or(Ok(started), Err)
+            }
+            Err(error) => Err(Failure { error, subject: Vec::new() }),
+        };
+        assert!(starter.is_idle());
+        (outcome, text)
     }
+}
+
+fn collect_own(child: Started) {
+    // SAFETY: collects our own child, without a status.
+    unsafe { libc::waitpid(child.pid, ptr::null_mut(), 0) };
 }
 
 #[test]
@@ -80,15 +91,12 @@ fn the_start_time_is_that_of_proc() {
         assert_eq!(started.start_ticks, procfs::process(started.pid).unwrap().start_ticks);
     }
     drop(writer);
-    for started in all {
-        // SAFETY: collects our own child.
-        unsafe { libc::waitpid(started.pid, ptr::null_mut(), 0) };
-    }
+    all.into_iter().for_each(collect_own);
 }
 
 #[test]
 fn the_step_that_failed_is_told() {
-    let failed = |case: &Case| case.run().0.unwrap_err();
+    let failed = |case: &Case| case.run().0.unwrap_err().error;
     let mut case = Case::sh("");
     let mut told = |command: &str, path| {
         case.arguments = vec![command.into()];
@@ -108,4 +116,81 @@ fn the_step_that_failed_is_told() {
     let mut case = Case::sh("");
     case.limits = vec![Limit { resource: libc::RLIMIT_CPU, values: libc::rlimit { rlim_cur: 2, rlim_max: 1 } }];
     assert_eq!(failed(&case), StartError { step: Step::Limit, errno: libc::EINVAL });
+}
+
+#[test]
+fn a_failure_names_what_it_is_about() {
+    let mut case = Case::sh("");
+    case.directory = "/no/such";
+    assert_eq!(case.run().0.unwrap_err().subject, b"/no/such");
+    case.directory = "/";
+    case.arguments = vec!["no-such".into()];
+    assert_eq!(case.run().0.unwrap_err().subject, b"no-such");
+}
+
+/// A hundred children that share our memory at once, and each is told apart from the others.
+#[test]
+fn many_start_at_a_time_and_each_has_its_own_outcome() {
+    let null = fd::null().unwrap();
+    let mut starter = Starter::new(signal::block_all().unwrap()).unwrap();
+    let children: Vec<(i32, Started)> = (0..100)
+        .map(|number| {
+            let known = vec!["sh".into(), "-c".into(), format!("exit {}", number % 7).into()];
+            let program = Program {
+                arguments: &if number % 3 == 0 { vec![format!("/no/such/{number}").into()] } else { known },
+                environment: &[],
+                directory: b"/",
+                umask: 0,
+                nice: 0,
+                limits: &[],
+                input: null.as_fd(),
+                output: null.as_fd(),
+                domain: None,
+                door: None,
+            };
+            (number, starter.start(&program).unwrap())
+        })
+        .collect();
+    for (number, child) in children {
+        let mut status = 0;
+        // SAFETY: collects our own child.
+        unsafe { libc::waitpid(child.pid, &raw mut status, 0) };
+        let failure = starter.failure(child.pid);
+        if number % 3 == 0 {
+            let failure = failure.unwrap();
+            assert_eq!(failure.subject, format!("/no/such/{number}").into_bytes());
+            assert_eq!(failure.error, StartError { step: Step::Search, errno: libc::ENOENT });
+        } else {
+            assert_eq!((failure, exit_of(status)), (None, Exit::Code(number % 7)));
+        }
+    }
+    assert!(starter.is_idle());
+}
+
+/// What a shell does after fork(2) for the same reason: a signal to the group of a program that was just started arrives.
+#[test]
+fn the_group_of_a_child_is_there_from_the_beginning() {
+    let null = fd::null().unwrap();
+    let mut starter = Starter::new(signal::block_all().unwrap()).unwrap();
+    for _ in 0..50 {
+        let program = Program {
+            arguments: &["sleep".into(), "1000".into()],
+            environment: &[],
+            directory: b"/",
+            umask: 0,
+            nice: 0,
+            limits: &[],
+            input: null.as_fd(),
+            output: null.as_fd(),
+            domain: None,
+            door: None,
+        };
+        let child = starter.start(&program).unwrap();
+        signal::send_group(child.pid, libc::SIGTERM).unwrap();
+        let mut status = 0;
+        // SAFETY: collects our own child.
+        unsafe { libc::waitpid(child.pid, &raw mut status, 0) };
+        assert_eq!(exit_of(status), Exit::Signal { number: libc::SIGTERM, core_dumped: false });
+        assert_eq!(starter.failure(child.pid), None);
+    }
 }

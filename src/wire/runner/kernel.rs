@@ -7,11 +7,12 @@ use crate::sys::cgroup::{Ceilings, Group, Tree};
 use crate::sys::fd::OpenFiles;
 use crate::sys::process::{Collected, Exit, Limit, Resource, StartError, Step};
 
-impl From<Exit> for End {
-    fn from(exit: Exit) -> Self {
-        match exit {
-            Exit::Code(code) => Self::Exited { code },
-            Exit::Signal { number, core_dumped } => Self::Signalled { signal: number, core_dumped },
+impl From<&Collected> for End {
+    fn from(child: &Collected) -> Self {
+        match (&child.failure, child.exit) {
+            (Some(failure), _) => Self::not_started(failure.error, &failure.subject),
+            (None, Exit::Code(code)) => Self::Exited { code },
+            (None, Exit::Signal { number, core_dumped }) => Self::Signalled { signal: number, core_dumped },
         }
     }
 }
