@@ -22,10 +22,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// The version that this program speaks.
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;
 
-/// The version since which attempts can stand by.
-pub const STANDBY: u16 = 4;
+/// The version since which attempts can stand by, and several orders come in one packet.
+pub const STANDBY: u16 = 5;
 
 /// The oldest version that this program still understands.
 pub const OLDEST: u16 = 1;
@@ -126,9 +126,9 @@ pub enum ToRunner {
     /// from the new one, or by [`FromRunner::Kept`]. Since version 2.
     Upgrade,
     /// Start an attempt once another has succeeded, in its place; told by [`FromRunner::Succeeded`]. Those that stand by
-    /// start in the order in which they came. Carries the same as [`ToRunner::Spawn`]. Since version 4.
+    /// start in the order in which they came. Carries the same as [`ToRunner::Spawn`]. Since version 5.
     StandBy(Box<Spawn>),
-    /// Start nothing of what stands by; answered by [`FromRunner::Recalled`], if anything does. Since version 4.
+    /// Start nothing of what stands by; answered by [`FromRunner::Recalled`], if anything does. Since version 5.
     Recall,
 }
 
@@ -245,7 +245,7 @@ pub enum FromRunner {
         /// What is not.
         missing: Vec<String>,
     },
-    /// An attempt succeeded, and what stood by first starts in its place; repeated as two messages. Since version 4.
+    /// An attempt succeeded, and what stood by first starts in its place; repeated as two messages. Since version 5.
     Succeeded {
         /// How it ended.
         by: Ended,
@@ -255,7 +255,7 @@ pub enum FromRunner {
         left: u32,
     },
     /// What stood by and is not started: after [`ToRunner::Recall`], after an end that is no success, and before the
-    /// runner becomes another program. Since version 4.
+    /// runner becomes another program. Since version 5.
     Recalled {
         /// Which.
         keys: Vec<Key>,

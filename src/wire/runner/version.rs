@@ -43,8 +43,8 @@ mod tests {
         assert_eq!(holds.clone().for_version(3), Some(holds));
         let ended = Ended::new(Key { task: 1, attempt: 1 }, End::Exited { code: 1 }, 0, 0);
         let succeeded = FromRunner::Succeeded { by: ended.clone(), next: Key { task: 2, attempt: 1 }, left: 0 };
-        assert_eq!(succeeded.clone().for_version(3), Some(FromRunner::Ended(ended.clone())));
-        assert_eq!(succeeded.clone().for_version(4), Some(succeeded));
+        assert_eq!(succeeded.clone().for_version(STANDBY - 1), Some(FromRunner::Ended(ended.clone())));
+        assert_eq!(succeeded.clone().for_version(STANDBY), Some(succeeded));
         let starved = Ended { cause: Cause::Memory, ..ended.clone() };
         assert_eq!(FromRunner::Ended(starved.clone()).for_version(2), Some(FromRunner::Ended(ended)));
         assert_eq!(FromRunner::Ended(starved.clone()).for_version(3), Some(FromRunner::Ended(starved)));
