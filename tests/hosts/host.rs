@@ -264,8 +264,12 @@ impl Host {
 
     /// Whether `scripts/hosts list` names a host.
     pub(crate) fn is_listed(name: &str) -> bool {
-        let output = script(&["list"]).output().expect("scripts/hosts runs");
-        told(&output).lines().any(|line| line.split(' ').next() == Some(name))
+        Self::list().lines().any(|line| line.split(' ').next() == Some(name))
+    }
+
+    /// What hosts there are, and which are up.
+    pub(crate) fn list() -> String {
+        told(&script(&["list"]).output().expect("scripts/hosts runs"))
     }
 
     /// Kills the process that keeps it, as nothing but SIGKILL does.

@@ -36,7 +36,7 @@ fn a_host_ends_with_whoever_booted_it_and_leaves_nothing(host: &mut Host) {
     };
     let mut other = Host::boot(host.kind);
     let name = other.name().to_owned();
-    assert!(Host::is_listed(&name));
+    assert!(Host::is_listed(&name), "{name} is not among\n{}", Host::list());
     other.run("sleep 1000 >/dev/null 2>&1 &");
     // As when the tests are killed: nobody has the time to clean up.
     other.kill_keeper();
