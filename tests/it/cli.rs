@@ -25,6 +25,16 @@ fn t1_only_the_id_goes_to_standard_output() {
 }
 
 #[test]
+fn t7_who_prints_for_nobody_ends_by_itself_and_quietly() {
+    let daemon = Daemon::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let unread = daemon.command(&["status"]).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    // As a shell tells the end by SIGPIPE, which would tell no status of its own.
+    assert_eq!((code(&unread), words(&unread.stderr)), (Some(141), String::new()));
+}
+
+#[test]
 fn t1_a_script_runs_in_a_shell_and_follow_prints_what_it_writes() {
     let daemon = Daemon::new();
     let output = daemon.run(&["submit", "--follow", "--shell", "echo out; echo err >&2; exit 5"]);

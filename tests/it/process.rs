@@ -21,6 +21,21 @@ fn d3_a_second_daemon_is_refused_and_told_who_has_the_lock() {
 }
 
 #[test]
+fn d1_no_other_file_gets_the_number_of_a_standard_descriptor_that_was_closed() {
+    let mut daemon = Daemon::unstarted("");
+    let mut closed = Command::new("sh");
+    closed.args(["-c", "exec \"$0\" start --foreground <&- >&- 2>&-"]).arg(daemon.binary());
+    daemon.point(&mut closed);
+    daemon.spawn_by(closed);
+    daemon.wait_ready();
+    for number in 0..=2 {
+        let open = fs::read_link(format!("/proc/{}/fd/{number}", daemon.pid())).unwrap();
+        assert_eq!(open.to_str(), Some("/dev/null"), "descriptor {number}");
+    }
+    assert_eq!(daemon.http("GET", "/v1/status", "").0, 200);
+}
+
+#[test]
 fn d4_status_tells_running_dead_and_stopped_by_lsb_codes() {
     let mut daemon = Daemon::unstarted("");
     assert_eq!(daemon.run(&["status"]).status.code(), Some(3));
