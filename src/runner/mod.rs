@@ -19,7 +19,8 @@
 //!   not know the attempt proves that it never started, where a new runner would make an interruption of it.
 //!   With nothing to do it sleeps, and nothing wakes it but a daemon, an orphan's end or a signal.
 //! - Nothing that a task does makes this process wait: it starts beside this one, and its output is moved or thrown
-//!   away, never held back. Only a file system that hangs does (the output on a dead network share).
+//!   away, never held back. Only a file system that hangs does (the output on a dead network share; the program of a
+//!   task whose memory is limited, which is waited for).
 //!
 //! It must not know queues, retries, the store, the configuration or who submitted what.
 

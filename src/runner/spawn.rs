@@ -13,7 +13,7 @@ use nix::unistd::ftruncate;
 use super::attempt::Attempt;
 use super::leave::Leaving;
 use super::serve::Runner;
-use crate::sys::program::Program;
+use crate::sys::program::{Door, Program};
 use crate::sys::pump::Pump;
 use crate::sys::{cgroup, clock, fd};
 use crate::wire::runner::mark::Mark;
@@ -84,7 +84,7 @@ impl Runner {
             input: input.as_ref().unwrap_or(&self.null).as_fd(),
             output: writer.as_fd(),
             domain: self.table.commands.ruleset(),
-            door: door.as_ref().map(AsFd::as_fd),
+            door: door.as_ref().map(|procs| Door { procs: procs.as_fd(), starves: ceilings.memory_bytes.is_some() }),
         };
         let started = self.starter.start(&program).map_err(|error| {
             cgroup::remove(tree, group.as_ref());

@@ -148,7 +148,8 @@ impl Starter {
 
     /// Starts `program` in a process group of its own, with default signals and only three descriptors
     /// open, given that all others are closed on exec. The process is there at once, and executes soon; what kept it from
-    /// that is told with its end. So several start at a time where cores allow.
+    /// that is told with its end. So several start at a time where cores allow. One behind
+    /// a [door](super::program::Door) that starves is waited for.
     ///
     /// # Errors
     /// Where there is no process; nothing is left behind.
@@ -159,7 +160,8 @@ impl Starter {
         let seat = self.free_seat();
         let top = seat.stack.as_mut_ptr_range().end;
         let top = top.wrapping_sub(top.addr() % 16);
-        let waits = if child::BESIDE { 0 } else { libc::CLONE_VFORK };
+        // One that is killed for want of memory takes along whoever shares its own; the kernel spares it if somebody waits.
+        let waits = if child::BESIDE && !program.door.is_some_and(|door| door.starves) { 0 } else { libc::CLONE_VFORK };
         let flags = libc::CLONE_VM | libc::CLONE_CHILD_CLEARTID | libc::SIGCHLD | waits;
         // SAFETY: the child runs on a stack of its own and reads a plan of its own; both are left alone until the kernel
         // says, in the plan, that it has executed or ended. No signal handler can run in it: `Blocked` proves that this

@@ -33,8 +33,17 @@ pub struct Program<'a> {
     /// A ruleset of landlock(7): each program that is started with it is in a domain of its own. It needs a process
     /// without new privileges.
     pub domain: Option<BorrowedFd<'a>>,
-    /// Where it enters a control group: [`Group::door`](super::cgroup::Group::door).
-    pub door: Option<BorrowedFd<'a>>,
+    /// Where it enters a control group.
+    pub door: Option<Door<'a>>,
+}
+
+/// The way into a control group.
+#[derive(Debug, Clone, Copy)]
+pub struct Door<'a> {
+    /// [`Group::door`](super::cgroup::Group::door).
+    pub procs: BorrowedFd<'a>,
+    /// Whether memory is limited behind it, and may be too little to execute anything.
+    pub starves: bool,
 }
 
 /// A program's strings as execve(2) takes them.

@@ -49,6 +49,14 @@ fn a_task_is_limited_as_a_whole(machine: &mut Machine) {
     let peak = max_rss(machine, "eater");
     assert!((30 << 20..=32 << 20).contains(&peak), "{peak}");
 
+    // Too little to execute anything, and little enough to fail at any step of it: none of that ends whoever starts it.
+    let runner = machine.run("systemctl show -P MainPID taskdaemon-runner");
+    let said = machine.attempt("taskdaemon submit --wait --limit-memory 1 -- true");
+    assert!(said.status == 126 && said.text.contains("Cannot allocate memory"), "{} {}", said.status, said.text);
+    machine.run("for size in 4 16 32 64 96 128 192 256; do taskdaemon submit --limit-memory ${size}K -- true; done");
+    machine.run("taskdaemon wait --all --deadline 60s; test $? != 79");
+    assert_eq!(machine.run("systemctl show -P MainPID taskdaemon-runner"), runner);
+
     let forks = "for i in 1 2 3 4 5 6 7 8 9; do sleep 100 & done";
     let said = machine.attempt(&format!("taskdaemon submit --follow --limit-processes 5 --shell '{forks}'"));
     assert!(said.status != 0 && said.text.contains("Cannot fork"), "{}", said.text);

@@ -60,7 +60,7 @@ impl Plan {
             umask: program.umask,
             standard: [number(program.input), output, output],
             domain: program.domain.map(number),
-            door: program.door.map(number),
+            door: program.door.map(|door| number(door.procs)),
             in_use: AtomicI32::new(1),
             failure: UnsafeCell::new(None),
         })
