@@ -256,11 +256,14 @@ impl Starter {
 }
 
 impl Seat {
+    fn plan(&self) -> Option<&Plan> {
+        // SAFETY: a plan lives as long as its seat is taken, and is only read.
+        self.taken.as_ref().map(|(_, plan)| unsafe { plan.as_ref() })
+    }
+
     /// Whether the next child can have it; that of one which executed becomes free here.
     fn is_free(&mut self) -> bool {
-        // SAFETY: a plan lives as long as its seat is taken.
-        let executed = self.taken.is_some_and(|(_, plan)| unsafe { plan.as_ref() }.has_executed());
-        if executed {
+        if self.plan().is_some_and(Plan::has_executed) {
             self.vacate();
         }
         self.taken.is_none()
@@ -268,16 +271,16 @@ impl Seat {
 
     /// Takes the plan back from a child that has executed or ended.
     fn vacate(&mut self) -> Option<Box<Plan>> {
-        // SAFETY: a plan lives as long as its seat is taken.
-        let (_, plan) = self.taken.take_if(|(_, plan)| unsafe { plan.as_ref() }.is_done())?;
         // SAFETY: leaked by `start`, and the child does not use it any more.
-        Some(unsafe { Box::from_raw(plan.as_ptr()) })
+        self.taken.take().map(|(_, plan)| unsafe { Box::from_raw(plan.as_ptr()) })
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        if !self.is_free() && self.vacate().is_none() {
+        if self.plan().is_none_or(Plan::is_done) {
+            self.vacate();
+        } else {
             // The child is still on its way, on this stack.
             std::mem::forget(std::mem::take(&mut self.stack));
         }
