@@ -23,7 +23,7 @@ use crate::store::{self, Store};
 use crate::task::{AttemptKey, Breaker, OnInterrupt, QueueName, TaskId, Timestamp};
 
 /// Reservations for each slot: short tasks take a few of them between two commits.
-const AHEAD_PER_SLOT: u32 = 8;
+const AHEAD_PER_SLOT: u32 = 12;
 
 /// Reservations at most.
 const MOST_AHEAD: u32 = 64;

@@ -20,7 +20,7 @@ use crate::store::{self, Candidate, Store};
 use crate::task::{AttemptKey, QueueName, TaskId, Timestamp};
 
 /// What stands by for each slot at most: enough that the runner need not tell of each end by itself.
-const MOST_PER_SLOT: u32 = 4;
+const MOST_PER_SLOT: u32 = 6;
 
 /// What stands by at most.
 const MOST: u32 = 32;

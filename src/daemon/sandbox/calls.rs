@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use libc::{AF_INET, AF_INET6, AF_UNIX, SOCK_STREAM, c_int, c_long};
 use seccompiler::{
     BpfProgram, Error, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
-    TargetArch, apply_filter_all_threads,
+    TargetArch, apply_filter_all_threads, sock_filter,
 };
 
 /// What neither a daemon nor an everyday command needs.
@@ -98,11 +98,9 @@ const OF_COMMANDS_HERE: &[c_long] = &[libc::SYS_modify_ldt, libc::SYS_mknod, lib
 #[cfg(not(target_arch = "x86_64"))]
 const OF_COMMANDS_HERE: &[c_long] = &[];
 
-/// What marks a call of the x32 interface, which has the same architecture: linux/unistd.h, `__X32_SYSCALL_BIT`.
-#[cfg(target_arch = "x86_64")]
-const OTHER_INTERFACES: &[c_long] = &[0, 0x4000_0000];
-#[cfg(not(target_arch = "x86_64"))]
-const OTHER_INTERFACES: &[c_long] = &[0];
+/// What marks a call of the x32 interface, which has the same architecture: linux/unistd.h, `__X32_SYSCALL_BIT`. No
+/// architecture has calls of its own from there on.
+const OTHER_INTERFACE: u32 = 0x4000_0000;
 
 /// Flags of clone(2) that make a namespace.
 const NAMESPACES: [c_int; 7] = [
@@ -135,11 +133,21 @@ type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
 fn program(rules: Rules, errno: c_int) -> Result<BpfProgram, Error> {
     let architecture = TargetArch::try_from(std::env::consts::ARCH).map_err(Error::Backend)?;
     let errno = SeccompAction::Errno(errno.unsigned_abs());
-    let everywhere = rules
-        .into_iter()
-        .flat_map(|(call, rules)| OTHER_INTERFACES.iter().map(move |interface| (call | interface, rules.clone())));
-    let filter = SeccompFilter::new(everywhere.collect(), SeccompAction::Allow, errno, architecture);
-    filter.and_then(BpfProgram::try_from).map_err(Error::Backend)
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, errno, architecture);
+    let filter = filter.and_then(BpfProgram::try_from).map_err(Error::Backend)?;
+    Ok(refuse_other_interface().into_iter().chain(filter).collect())
+}
+
+/// Refuses x32 as a kernel without it does. To refuse each call in both interfaces would make the filter twice as long,
+/// which the kernel walks through for every call that there is when it takes the filter.
+fn refuse_other_interface() -> [sock_filter; 3] {
+    let step = |code: u32, skips, k| sock_filter { code: u16::try_from(code).unwrap_or_default(), jt: 0, jf: skips, k };
+    let number = u32::try_from(std::mem::offset_of!(libc::seccomp_data, nr)).unwrap_or_default();
+    [
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, number),
+        step(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, 1, OTHER_INTERFACE),
+        step(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs()),
+    ]
 }
 
 /// These, whatever they are called with.

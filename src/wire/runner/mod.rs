@@ -271,7 +271,7 @@ impl channel::Word for FromRunner {
             // Most tasks end soon, and then their start is told with that.
             Self::Started(_) => Duration::from_millis(5),
             // Not as long: until it is committed a crash of everything would have the task run again.
-            Self::Succeeded { left: SPARE.., .. } => Duration::from_millis(1),
+            Self::Succeeded { left: SPARE.., .. } => Duration::from_millis(2),
             _ => Duration::ZERO,
         }
     }
