@@ -243,7 +243,7 @@ impl Control {
         let error = self.upgrades.take_over(candidate, &self.hold);
         drop(closed);
         let given = Given { is_new: false, ..given };
-        let organs = Organs::start(&self.settings, given, &self.hold, &self.inbox, &self.upgrades)?;
+        let organs = Organs::start(&self.settings, given, &self.hold, &self.inbox, &self.upgrades, None)?;
         self.upgrades.fail(&error);
         let mut body = self.embody(organs);
         if self.life.state() == State::Reloading {

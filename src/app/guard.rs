@@ -16,7 +16,7 @@ use crate::config::{Environment, Gains, Mode, RootTasks, RunnerStart, Settings};
 use crate::daemon::directory::{self, Access};
 use crate::daemon::privileges::{self, Account, Acting, Extent};
 use crate::daemon::{LockError, keeper, publish_pid_file, socket};
-use crate::executor::{Dialer, Launcher, listen_for_runner};
+use crate::executor::{Dialer, Launched, Launcher, listen_for_runner};
 use crate::sys::user;
 
 /// Who does what.
@@ -119,7 +119,7 @@ impl Roles {
         group: Option<u32>,
         passed: Passed,
         program: &Path,
-    ) -> Result<Hold, Error> {
+    ) -> Result<(Hold, Option<Launched>), Error> {
         let acting = self.account().map(|daemon| privileges::act_as(daemon, group)).transpose()?;
         let mut hold = Hold::acquire(settings, group, passed, self.runner_uid())?;
         let listener = match settings.runner.start {
@@ -127,16 +127,14 @@ impl Roles {
             RunnerStart::Daemon => listen_for_runner(&runner_socket(&settings.paths.runtime_directory))?,
         };
         acting.map_or(Ok(()), Acting::end)?;
-        if let Some(listener) = listener {
-            hold.traces.note(runner_socket(&settings.paths.runtime_directory));
-            let launcher = Launcher {
-                program: program.to_owned(),
-                arguments: self.runner_arguments(settings.security.task_privileges),
-                open_files: Some(hold.open_files),
-            };
-            launcher.launch(listener)?;
-        }
-        Ok(hold)
+        let Some(listener) = listener else { return Ok((hold, None)) };
+        hold.traces.note(runner_socket(&settings.paths.runtime_directory));
+        let launcher = Launcher {
+            program: program.to_owned(),
+            arguments: self.runner_arguments(settings.security.task_privileges),
+            open_files: Some(hold.open_files),
+        };
+        Ok((hold, Some(launcher.launch(&listener)?)))
     }
 
     /// The runner and its keeper, which starts anew what fails: the daemon gives up what that takes.

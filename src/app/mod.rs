@@ -161,8 +161,8 @@ impl Begun {
         roles.prepare(&settings.paths.runtime_directory, access)?;
         log.prepare(&roles)?;
         let (upgraded, is_new) = (upgrade::told(left.as_ref()), left.is_none());
-        let mut hold = match left {
-            Some(left) => Hold::inherit(left, &settings)?,
+        let (mut hold, launched) = match left {
+            Some(left) => (Hold::inherit(left, &settings)?, None),
             None => roles.begin(&settings, group, passed, &program.path)?,
         };
         roles.descend(&settings)?;
@@ -180,7 +180,7 @@ impl Begun {
         let given = Given { uid: environment.uid, group, is_new, state: life.seen() };
         let organs = {
             let _patience = Extension::begin(&manager, START_PATIENCE);
-            Organs::start(&settings, given.clone(), &hold, &inbox, &upgrades)?
+            Organs::start(&settings, given.clone(), &hold, &inbox, &upgrades, launched)?
         };
         upgrades.replace_runner(organs.runner());
         let reloader = Reloader { environment, flags, log: log.handle(), started: settings.clone() };

@@ -16,7 +16,7 @@ use crate::daemon::health::Registry;
 use crate::daemon::lifecycle::{Hooks, Seen};
 use crate::daemon::program::Program;
 use crate::engine::{self, Caller, Command, Engine, Handle, Occasion, Query, Refusal, Reply};
-use crate::executor::{Dialer, Outputs, Replacer, RunnerLink};
+use crate::executor::{Dialer, Launched, Outputs, Replacer, RunnerLink};
 use crate::store::{SqliteStore, Store};
 use crate::task::Bytes;
 
@@ -50,15 +50,18 @@ pub(super) struct Given {
 }
 
 impl Organs {
+    /// Starts them. A runner that was launched had until the store is open to be on its own.
     pub(super) fn start(
         settings: &Settings,
         given: Given,
         hold: &Hold,
         inbox: &Inbox,
         upgrades: &Upgrades,
+        launched: Option<Launched>,
     ) -> Result<Self, Error> {
         let path = settings.paths.state_directory.join("queue.db");
         let store = SqliteStore::open(&path, &sections::store(settings), now())?;
+        launched.map_or(Ok(()), Launched::settle)?;
         let (handle, messages) = Handle::new();
         let executor =
             link(settings, store.identity(), guard::dialer(settings, given.uid, hold.runner), handle.clone())?;

@@ -16,6 +16,7 @@ use crate::daemon::service::{Inherited, Manager};
 use crate::daemon::upgrade::inherited;
 use crate::runner::{Table, serve};
 use crate::sys::cgroup::{self, Tree};
+use crate::sys::detach::{self, Side};
 use crate::sys::{fd, memory, process, signal, socket, user};
 
 /// The argument that makes this program the runner.
@@ -200,6 +201,11 @@ fn descend(options: &RunnerOptions) -> Result<(), Error> {
 /// removes it when it ends in good order.
 fn keep(options: &RunnerOptions, listener: &OwnedFd, address: &UnixAddr) -> Result<(), Error> {
     let blocked = signal::block_all().map_err(Error::Signals)?;
+    if matches!(detach::fork(&blocked).map_err(prepare("leave the daemon"))?, Side::Parent { .. }) {
+        // The daemon waits for this, and for nothing else.
+        detach::end(0);
+    }
+    detach::new_session().map_err(prepare("leave the daemon's session"))?;
     fd::close_all_on_exec().map_err(Error::Descriptors)?;
     process::set_name(KEEPER).map_err(prepare("name it"))?;
     let program = std::env::current_exe().map_err(prepare("find the program"))?;

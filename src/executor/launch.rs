@@ -3,9 +3,10 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::iter;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -14,8 +15,10 @@ use nix::sys::stat::{Mode, umask};
 
 use super::link::Connect;
 use crate::daemon::service;
-use crate::sys::fd::OpenFiles;
-use crate::sys::{process, socket};
+use crate::sys::fd::{self, OpenFiles};
+use crate::sys::process::{Exit, Limit, Started, Starter};
+use crate::sys::program::Program;
+use crate::sys::{signal, socket};
 use crate::wire::runner::mark;
 
 /// How long a runner that lives may take to hang up.
@@ -23,7 +26,7 @@ const HANG_UP: Duration = Duration::from_secs(2);
 
 /// Starts the runner, before the daemon gives up what that takes.
 ///
-/// It is started in a session of its own, a child of init, so that it outlives this process, with the
+/// It leaves this process by itself, into a session of its own, a child of init, so that it outlives this one, with the
 /// listening socket as its standard input: whoever connects at once waits in the socket's queue, and
 /// nobody has to wait for it to be there.
 ///
@@ -82,22 +85,75 @@ pub fn listen_for_runner(path: &Path) -> Result<Option<OwnedFd>, LaunchError> {
     listener.map(Some).map_err(failed)
 }
 
+/// A runner that is on its way out of this process. What it is worth is told by [`Launched::settle`].
+#[derive(Debug)]
+#[must_use]
+pub struct Launched {
+    starter: Starter,
+    child: Started,
+    program: PathBuf,
+}
+
 impl Launcher {
     /// Starts it, to accept from `listener`.
     ///
     /// # Errors
-    /// [`LaunchError::Launch`] where the program cannot be executed.
-    pub fn launch(&self, listener: OwnedFd) -> Result<(), LaunchError> {
-        let mut command = Command::new(&self.program);
-        command.args(&self.arguments);
-        // This process may be a task's child; the runner is not.
-        // Nor is it the one that the service manager speaks to.
-        for name in mark::NAMES.iter().chain(&service::VARIABLES) {
-            command.env_remove(name);
-        }
-        process::launch(command, listener, self.open_files)
-            .map_err(|source| LaunchError::Launch { program: self.program.clone(), source })
+    /// [`LaunchError::Launch`] where there is no process.
+    pub fn launch(&self, listener: &OwnedFd) -> Result<Launched, LaunchError> {
+        let begin = || {
+            let (null, limit) = (fd::null()?, self.open_files.map(Limit::of_open_files));
+            let words = iter::once(self.program.as_os_str()).chain(self.arguments.iter().map(OsString::as_os_str));
+            let program = Program {
+                arguments: &words.map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>(),
+                environment: &environment(),
+                directory: b"/",
+                umask: 0o077,
+                nice: 0,
+                limits: limit.as_slice(),
+                input: listener.as_fd(),
+                output: null.as_fd(),
+                domain: None,
+                door: None,
+            };
+            let mut starter = Starter::new(signal::block_all()?)?;
+            let child = starter.start(&program).map_err(|error| io::Error::from_raw_os_error(error.errno))?;
+            Ok((starter, child))
+        };
+        let (starter, child) = begin().map_err(|source| failed(&self.program, source))?;
+        Ok(Launched { starter, child, program: self.program.clone() })
     }
+}
+
+impl Launched {
+    /// Waits until it is on its own.
+    ///
+    /// # Errors
+    /// [`LaunchError::Launch`] where the program cannot be executed, or ended instead.
+    pub fn settle(mut self) -> Result<(), LaunchError> {
+        let ended = self.starter.await_end(self.child).map_err(|source| failed(&self.program, source))?;
+        match (ended.failure, ended.exit) {
+            (None, Exit::Code(0)) => Ok(()),
+            (Some(failure), _) => Err(failed(&self.program, io::Error::from_raw_os_error(failure.error.errno))),
+            (None, Exit::Code(code)) => {
+                Err(failed(&self.program, io::Error::other(format!("it ended with status {code}"))))
+            }
+            (None, Exit::Signal { number, .. }) => {
+                Err(failed(&self.program, io::Error::other(format!("it was ended by signal {number}"))))
+            }
+        }
+    }
+}
+
+fn failed(program: &Path, source: io::Error) -> LaunchError {
+    LaunchError::Launch { program: program.to_owned(), source }
+}
+
+/// This process's own, without what is about this process: it may be a task's child, and is the one that a service
+/// manager speaks to; the runner is neither.
+fn environment() -> Vec<Vec<u8>> {
+    let ours = |name: &OsString| mark::NAMES.iter().chain(&service::VARIABLES).all(|other| name != other);
+    let kept = std::env::vars_os().filter(|(name, _)| ours(name));
+    kept.map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat()).collect()
 }
 
 /// Connects to the runner at its socket, and to nobody else.

@@ -18,7 +18,7 @@ mod replace;
 mod tests;
 mod translate;
 
-pub use launch::{ConnectError, Dialer, LaunchError, Launcher, listen_for_runner};
+pub use launch::{ConnectError, Dialer, LaunchError, Launched, Launcher, listen_for_runner};
 pub use link::{Connect, Replacer, RunnerLink};
 pub use outputs::{OutputError, Outputs};
 pub use replace::Replaced;

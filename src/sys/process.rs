@@ -8,9 +8,6 @@ mod child;
 
 use std::ffi::{CStr, c_int, c_void};
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
-use std::process::Stdio;
 use std::ptr::{self, NonNull};
 
 use nix::errno::Errno;
@@ -191,19 +188,31 @@ impl Starter {
     /// # Errors
     /// Never for want of children.
     pub fn collect(&mut self) -> io::Result<Option<Collected>> {
+        let collected = match self.wait(-1, libc::WNOHANG) {
+            Err(Errno::ECHILD) => None,
+            other => other?,
+        };
+        if collected.is_none() {
+            self.shrink();
+        }
+        Ok(collected)
+    }
+
+    /// Waits until this child has ended: wait4(2).
+    ///
+    /// # Errors
+    /// Where somebody else has collected it.
+    pub fn await_end(&mut self, child: Started) -> io::Result<Collected> {
+        self.wait(child.pid, 0)?.ok_or_else(|| io::ErrorKind::Interrupted.into())
+    }
+
+    fn wait(&mut self, pid: i32, options: c_int) -> nix::Result<Option<Collected>> {
         let mut status = 0;
         // SAFETY: plain numbers, for which zeros are valid.
         let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
         // SAFETY: both pointers are to our own variables.
-        let pid = unsafe { libc::wait4(-1, &raw mut status, libc::WNOHANG, &raw mut usage) };
-        let pid = match Errno::result(pid) {
-            Ok(0) | Err(Errno::ECHILD) => {
-                self.shrink();
-                return Ok(None);
-            }
-            other => other?,
-        };
-        Ok(Some(Collected {
+        let pid = Errno::result(unsafe { libc::wait4(pid, &raw mut status, options, &raw mut usage) })?;
+        Ok((pid != 0).then(|| Collected {
             pid,
             exit: exit_of(status),
             failure: self.failure(pid),
@@ -365,32 +374,6 @@ pub fn random<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
 /// As [`random`].
 pub fn random_name() -> io::Result<String> {
     Ok(random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// Executes `command` as a daemon: in a session of its own, a child of init or of the nearest subreaper,
-/// with `input` as standard input, /dev/null as output, and with `open_files` as its limits where they are
-/// given. Returns once it executes.
-///
-/// # Errors
-/// Where the program cannot be executed.
-pub fn launch(mut command: std::process::Command, input: OwnedFd, open_files: Option<OpenFiles>) -> io::Result<()> {
-    let limit = open_files.map(Limit::of_open_files);
-    command.stdin(Stdio::from(input)).stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/");
-    // SAFETY: between fork and exec it calls nothing but async-signal-safe functions: setrlimit, setsid, fork, _exit.
-    unsafe {
-        command.pre_exec(move || {
-            if let Some(limit) = limit {
-                Errno::result(libc::setrlimit(limit.resource, &raw const limit.values))?;
-            }
-            Errno::result(libc::setsid())?;
-            match Errno::result(libc::fork())? {
-                0 => Ok(()),
-                _ => libc::_exit(0),
-            }
-        });
-    }
-    command.spawn()?.wait()?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Daemons that come and go, and runners that die.
 
+use std::error::Error as _;
 use std::process::Command;
 use std::time::Duration;
 
@@ -206,7 +207,7 @@ fn a_launched_runner_outlives_its_daemon_and_a_dead_one_is_replaced() {
         arguments: vec!["runner".into(), "--keep".into()],
         open_files: None,
     };
-    launcher.launch(listen_for_runner(&socket).unwrap().unwrap()).unwrap();
+    launcher.launch(&listen_for_runner(&socket).unwrap().unwrap()).unwrap().settle().unwrap();
     let dialer = || Dialer { socket: socket.clone(), users: vec![nix::unistd::geteuid().as_raw()] };
     let mut first = Daemon::new(directory.path(), "launched", Box::new(dialer()));
     let runner = first.link().runner;
@@ -237,9 +238,15 @@ fn a_launched_runner_outlives_its_daemon_and_a_dead_one_is_replaced() {
 fn a_runner_that_cannot_be_launched_is_told() {
     let directory = tempfile::tempdir().unwrap();
     let listener = listen_for_runner(&directory.path().join("runner.sock")).unwrap().unwrap();
-    let launcher = Launcher { program: "/no/such/program".into(), arguments: Vec::new(), open_files: None };
-    let told = launcher.launch(listener).unwrap_err().to_string();
-    assert_eq!(told, "start the runner /no/such/program");
+    let told = |program: &str, arguments: &[&str]| {
+        let arguments = arguments.iter().map(Into::into).collect();
+        let launcher = Launcher { program: program.into(), arguments, open_files: None };
+        let error = launcher.launch(&listener).unwrap().settle().unwrap_err();
+        format!("{error}: {}", error.source().unwrap())
+    };
+    assert!(told("/no/such/program", &[]).starts_with("start the runner /no/such/program: No such file"));
+    assert_eq!(told("/bin/sh", &["-c", "exit 3"]), "start the runner /bin/sh: it ended with status 3");
+    assert_eq!(told("/bin/sh", &["-c", "kill $$"]), "start the runner /bin/sh: it was ended by signal 15");
 }
 
 #[test]
