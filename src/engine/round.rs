@@ -122,7 +122,7 @@ impl<S: Store, E: Executor> Engine<S, E> {
         self.store.commit()
     }
 
-    /// Everything that waited for the commit: first what makes tasks run, then the answers.
+    /// Everything that waited for the commit: first what makes tasks run, then the answers, last what nobody waits for.
     pub(super) fn publish(&mut self, now: Timestamp) {
         if self.dirty {
             self.notes.clear();
@@ -142,17 +142,17 @@ impl<S: Store, E: Executor> Engine<S, E> {
             }
             order.give(&mut self.executor);
         }
-        self.executor.acknowledge(&acknowledged);
-        // Where every slot is taken and the next start is reserved, this rides along with that.
-        if self.memory.used < self.settings.slots || self.memory.reserved.is_empty() {
-            self.executor.flush();
-        }
         for (reply, answer) in outbox.answers {
             reply(answer);
         }
         self.busy = self.busy.saturating_add(outbox.events.len());
         if !outbox.events.is_empty() {
             (self.feed)(&outbox.events);
+        }
+        self.executor.acknowledge(&acknowledged);
+        // Where every slot is taken and the next start is reserved, this rides along with that.
+        if self.memory.used < self.settings.slots || self.memory.reserved.is_empty() {
+            self.executor.flush();
         }
         self.finish_shutdown();
     }
