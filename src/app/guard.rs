@@ -134,7 +134,12 @@ impl Roles {
             arguments: self.runner_arguments(settings.security.task_privileges),
             open_files: Some(hold.open_files),
         };
-        Ok((hold, Some(launcher.launch(&listener)?)))
+        let launched = launcher.launch(&listener)?;
+        match self {
+            Self::One { .. } | Self::Resumed { .. } => Ok((hold, Some(launched))),
+            // Until it executes it has root's rights and this process's memory, which must not be another user's by then.
+            Self::Two { .. } => launched.settle().map(|()| (hold, None)).map_err(Error::Launch),
+        }
     }
 
     /// The runner and its keeper, which starts anew what fails: the daemon gives up what that takes.
