@@ -1,6 +1,6 @@
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use super::*;
@@ -41,10 +41,7 @@ impl Case {
         let mut text = String::new();
         File::from(reader).read_to_string(&mut text).unwrap();
         let outcome = match started {
-            Ok(started) => {
-                collect_own(started);
-                starter.failure(started.pid).map_or(Ok(started), Err)
-            }
+            Ok(started) => starter.await_end(started).unwrap().failure.map_or(Ok(started), Err),
             Err(error) => Err(Failure { error, subject: Vec::new() }),
         };
         assert!(starter.is_idle());
@@ -52,9 +49,20 @@ impl Case {
     }
 }
 
-fn collect_own(child: Started) {
-    // SAFETY: collects our own child, without a status.
-    unsafe { libc::waitpid(child.pid, ptr::null_mut(), 0) };
+/// A program without an environment, in the root directory.
+fn plain<'a>(arguments: &'a [Vec<u8>], input_and_output: BorrowedFd<'a>) -> Program<'a> {
+    Program {
+        arguments,
+        environment: &[],
+        directory: b"/",
+        umask: 0,
+        nice: 0,
+        limits: &[],
+        input: input_and_output,
+        output: input_and_output,
+        domain: None,
+        door: None,
+    }
 }
 
 #[test]
@@ -73,25 +81,13 @@ fn a_program_gets_what_was_asked_for() {
 #[test]
 fn the_start_time_is_that_of_proc() {
     let (reader, writer) = fd::pipe().unwrap();
-    let program = Program {
-        arguments: &["cat".into()],
-        environment: &[],
-        directory: b"/",
-        umask: 0,
-        nice: 0,
-        limits: &[],
-        input: reader.as_fd(),
-        output: reader.as_fd(),
-        domain: None,
-        door: None,
-    };
     let mut starter = Starter::new(signal::block_all().unwrap()).unwrap();
-    let all: Vec<Started> = (0..40).map(|_| starter.start(&program).unwrap()).collect();
+    let all: Vec<Started> = (0..40).map(|_| starter.start(&plain(&["cat".into()], reader.as_fd())).unwrap()).collect();
     for started in &all {
         assert_eq!(started.start_ticks, procfs::process(started.pid).unwrap().start_ticks);
     }
     drop(writer);
-    all.into_iter().for_each(collect_own);
+    all.into_iter().for_each(|child| drop(starter.await_end(child).unwrap()));
 }
 
 #[test]
@@ -136,32 +132,18 @@ fn many_start_at_a_time_and_each_has_its_own_outcome() {
     let children: Vec<(i32, Started)> = (0..100)
         .map(|number| {
             let known = vec!["sh".into(), "-c".into(), format!("exit {}", number % 7).into()];
-            let program = Program {
-                arguments: &if number % 3 == 0 { vec![format!("/no/such/{number}").into()] } else { known },
-                environment: &[],
-                directory: b"/",
-                umask: 0,
-                nice: 0,
-                limits: &[],
-                input: null.as_fd(),
-                output: null.as_fd(),
-                domain: None,
-                door: None,
-            };
-            (number, starter.start(&program).unwrap())
+            let arguments = if number % 3 == 0 { vec![format!("/no/such/{number}").into()] } else { known };
+            (number, starter.start(&plain(&arguments, null.as_fd())).unwrap())
         })
         .collect();
     for (number, child) in children {
-        let mut status = 0;
-        // SAFETY: collects our own child.
-        unsafe { libc::waitpid(child.pid, &raw mut status, 0) };
-        let failure = starter.failure(child.pid);
+        let ended = starter.await_end(child).unwrap();
         if number % 3 == 0 {
-            let failure = failure.unwrap();
+            let failure = ended.failure.unwrap();
             assert_eq!(failure.subject, format!("/no/such/{number}").into_bytes());
             assert_eq!(failure.error, StartError { step: Step::Search, errno: libc::ENOENT });
         } else {
-            assert_eq!((failure, exit_of(status)), (None, Exit::Code(number % 7)));
+            assert_eq!((ended.failure, ended.exit), (None, Exit::Code(number % 7)));
         }
     }
     assert!(starter.is_idle());
@@ -173,24 +155,10 @@ fn the_group_of_a_child_is_there_from_the_beginning() {
     let null = fd::null().unwrap();
     let mut starter = Starter::new(signal::block_all().unwrap()).unwrap();
     for _ in 0..50 {
-        let program = Program {
-            arguments: &["sleep".into(), "1000".into()],
-            environment: &[],
-            directory: b"/",
-            umask: 0,
-            nice: 0,
-            limits: &[],
-            input: null.as_fd(),
-            output: null.as_fd(),
-            domain: None,
-            door: None,
-        };
-        let child = starter.start(&program).unwrap();
+        let child = starter.start(&plain(&["sleep".into(), "1000".into()], null.as_fd())).unwrap();
         signal::send_group(child.pid, libc::SIGTERM).unwrap();
-        let mut status = 0;
-        // SAFETY: collects our own child.
-        unsafe { libc::waitpid(child.pid, &raw mut status, 0) };
-        assert_eq!(exit_of(status), Exit::Signal { number: libc::SIGTERM, core_dumped: false });
-        assert_eq!(starter.failure(child.pid), None);
+        let ended = starter.await_end(child).unwrap();
+        assert_eq!(ended.exit, Exit::Signal { number: libc::SIGTERM, core_dumped: false });
+        assert_eq!(ended.failure, None);
     }
 }
