@@ -13,9 +13,11 @@ fn pest(daemon: &Daemon, stop: &AtomicBool, head: &str, pause: Duration, chunk: 
     stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
     stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
     stream.write_all(head.as_bytes()).unwrap();
-    let mut answer = Vec::new();
+    let (mut answer, mut written) = (Vec::new(), 0);
     while !stop.load(Ordering::Relaxed) {
-        let sent = stream.write(chunk);
+        // A busy daemon takes a part of it; the rest follows, or what comes next would not be understood.
+        let sent = stream.write(&chunk[written..]);
+        written = (written + sent.as_ref().map_or(0, |more| *more)) % chunk.len();
         let mut buffer = [0; 4096];
         match stream.read(&mut buffer) {
             Ok(0) => break,
