@@ -17,7 +17,7 @@ use super::link::Connect;
 use crate::daemon::service;
 use crate::sys::fd::{self, OpenFiles};
 use crate::sys::process::{Exit, Limit, Started, Starter};
-use crate::sys::program::Program;
+use crate::sys::program::{Program, environment_without};
 use crate::sys::{signal, socket};
 use crate::wire::runner::mark;
 
@@ -95,17 +95,19 @@ pub struct Launched {
 }
 
 impl Launcher {
-    /// Starts it, to accept from `listener`.
+    /// Starts it, to accept from `listener`. Blocks every signal in the calling thread, as a daemon has them anyway.
     ///
     /// # Errors
     /// [`LaunchError::Launch`] where there is no process.
     pub fn launch(&self, listener: &OwnedFd) -> Result<Launched, LaunchError> {
-        let begin = || {
+        let begin = || -> io::Result<_> {
             let (null, limit) = (fd::null()?, self.open_files.map(Limit::of_open_files));
+            // This process may be a task's child, and is the one that a service manager speaks to; the runner is neither.
+            let about_this = [mark::NAMES.as_slice(), &service::VARIABLES].concat();
             let words = iter::once(self.program.as_os_str()).chain(self.arguments.iter().map(OsString::as_os_str));
             let program = Program {
                 arguments: &words.map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>(),
-                environment: &environment(),
+                environment: &environment_without(&about_this),
                 directory: b"/",
                 umask: 0o077,
                 nice: 0,
@@ -116,7 +118,7 @@ impl Launcher {
                 door: None,
             };
             let mut starter = Starter::new(signal::block_all()?)?;
-            let child = starter.start(&program).map_err(|error| io::Error::from_raw_os_error(error.errno))?;
+            let child = starter.start(&program)?;
             Ok((starter, child))
         };
         let (starter, child) = begin().map_err(|source| failed(&self.program, source))?;
@@ -131,29 +133,18 @@ impl Launched {
     /// [`LaunchError::Launch`] where the program cannot be executed, or ended instead.
     pub fn settle(mut self) -> Result<(), LaunchError> {
         let ended = self.starter.await_end(self.child).map_err(|source| failed(&self.program, source))?;
-        match (ended.failure, ended.exit) {
-            (None, Exit::Code(0)) => Ok(()),
-            (Some(failure), _) => Err(failed(&self.program, io::Error::from_raw_os_error(failure.error.errno))),
-            (None, Exit::Code(code)) => {
-                Err(failed(&self.program, io::Error::other(format!("it ended with status {code}"))))
-            }
-            (None, Exit::Signal { number, .. }) => {
-                Err(failed(&self.program, io::Error::other(format!("it was ended by signal {number}"))))
-            }
-        }
+        let source = match (ended.failure, ended.exit) {
+            (None, Exit::Code(0)) => return Ok(()),
+            (Some(failure), _) => failure.error.into(),
+            (None, Exit::Code(code)) => io::Error::other(format!("it ended with status {code}")),
+            (None, Exit::Signal { number, .. }) => io::Error::other(format!("it was ended by signal {number}")),
+        };
+        Err(failed(&self.program, source))
     }
 }
 
 fn failed(program: &Path, source: io::Error) -> LaunchError {
     LaunchError::Launch { program: program.to_owned(), source }
-}
-
-/// This process's own, without what is about this process: it may be a task's child, and is the one that a service
-/// manager speaks to; the runner is neither.
-fn environment() -> Vec<Vec<u8>> {
-    let ours = |name: &OsString| mark::NAMES.iter().chain(&service::VARIABLES).all(|other| name != other);
-    let kept = std::env::vars_os().filter(|(name, _)| ours(name));
-    kept.map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat()).collect()
 }
 
 /// Connects to the runner at its socket, and to nobody else.

@@ -2,7 +2,7 @@
 //!
 //! A child is made as posix_spawn(3) makes it: it borrows the caller's memory until it executes, so the
 //! price does not grow with the caller. Unlike posix_spawn it also sets limits, the directory and the mask,
-//! tells which step failed, and the caller does not wait meanwhile.
+//! tells which step failed, and the caller seldom waits meanwhile.
 
 mod child;
 
@@ -111,7 +111,13 @@ pub struct StartError {
     pub errno: i32,
 }
 
-/// Starts programs from one thread that takes no signals, and waits for none of them.
+impl From<StartError> for io::Error {
+    fn from(error: StartError) -> Self {
+        Self::from_raw_os_error(error.errno)
+    }
+}
+
+/// Starts programs from one thread that takes no signals, and waits for none of them but those that starve.
 #[derive(Debug)]
 pub struct Starter {
     seats: Vec<Seat>,
@@ -145,8 +151,8 @@ impl Starter {
 
     /// Starts `program` in a process group of its own, with default signals and only three descriptors
     /// open, given that all others are closed on exec. The process is there at once, and executes soon; what kept it from
-    /// that is told with its end. So several start at a time where cores allow. One behind
-    /// a [door](super::program::Door) that starves is waited for.
+    /// that is told with its end. So several start at a time where cores allow. One behind a [door](super::program::Door) that
+    /// starves is waited for.
     ///
     /// # Errors
     /// Where there is no process; nothing is left behind.

@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, OsStr};
 use std::os::fd::BorrowedFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use super::process::{Limit, StartError, Step};
@@ -52,6 +52,13 @@ pub(super) struct Strings {
     pub(super) arguments: Vec<CString>,
     pub(super) environment: Vec<CString>,
     pub(super) directory: CString,
+}
+
+/// The environment of this process as NAME=value, without the variables of these names.
+#[must_use]
+pub fn environment_without(names: &[&str]) -> Vec<Vec<u8>> {
+    let kept = std::env::vars_os().filter(|(name, _)| names.iter().all(|other| name != other));
+    kept.map(|(name, value)| [name.into_vec(), value.into_vec()].join(&b'=')).collect()
 }
 
 impl Program<'_> {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::UpgradeError;
 use crate::sys::fd::adopt;
 use crate::sys::memfd;
+use crate::sys::program::environment_without;
 
 /// The variable that names the record: the process that it is for, a colon, the descriptor's number. Children inherit
 /// the variable too, and see that they are not meant.
@@ -73,11 +74,9 @@ pub(super) fn record(facts: &impl Serialize) -> io::Result<OwnedFd> {
 
 /// The environment of the next program, with the name of its record.
 pub(super) fn environment(record: RawFd) -> Vec<OsString> {
-    let ours = |name: &OsString| ACTIVATION.iter().chain([&VARIABLE]).any(|own| name == own);
-    let kept = std::env::vars_os().filter(|(name, _)| !ours(name));
-    let pairs = kept.map(|(name, value)| [name.into_vec(), value.into_vec()].join(&b'='));
+    let kept = environment_without(&[ACTIVATION.as_slice(), &[VARIABLE]].concat());
     let own = format!("{VARIABLE}={}:{record}", std::process::id()).into_bytes();
-    pairs.chain([own]).map(OsString::from_vec).collect()
+    kept.into_iter().chain([own]).map(OsString::from_vec).collect()
 }
 
 #[cfg(test)]
