@@ -19,7 +19,7 @@ mod wait;
 
 use std::ffi::OsString;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 pub(super) use daemon::{Config, ConfigVerb, Restart, Start, Status, Stop, Upgrade};
 pub(super) use events::Events;
@@ -69,31 +69,47 @@ pub(super) struct Arguments {
     pub(super) verb: Verb,
 }
 
-/// `submit` by itself, for [`Arguments::read`].
+/// The options of one verb by themselves, for [`Arguments::read`].
 #[derive(Debug, Parser)]
-#[command(name = "taskdaemon submit", disable_help_flag = true)]
-struct SubmitAlone {
+#[command(disable_help_flag = true)]
+struct Alone<Options: Args> {
     #[command(flatten)]
     globals: Globals,
     #[command(flatten)]
-    submit: Submit,
+    options: Options,
 }
 
 impl Arguments {
     /// Reads a command line, the program's name included.
     ///
-    /// `submit` is called by the thousand, and to describe all the other verbs to the parser takes longer than to
-    /// submit a task: where it stands first it is read alone. What is wrong with it is for the whole parser to say.
+    /// To describe all the other verbs to the parser takes longer than to submit a task. So a verb that programs call
+    /// often, or that somebody waits for at each boot, is read alone where it stands first. What is wrong with it is for
+    /// the whole parser to say.
     ///
     /// # Errors
     /// What is wrong, or the help or version that was asked for.
     pub(super) fn read(line: &[OsString]) -> Result<Self, clap::Error> {
-        if line.get(1).is_some_and(|verb| verb == "submit")
-            && let Ok(SubmitAlone { globals, submit }) = SubmitAlone::try_parse_from(&line[1..])
-        {
-            return Ok(Self { globals, verb: Verb::Submit(Box::new(submit)) });
+        Self::alone(line.get(1..).unwrap_or_default()).map_or_else(|| Self::try_parse_from(line), Ok)
+    }
+
+    /// Reads a verb and what follows it, where the verb is one that is read alone, and nothing is wrong.
+    fn alone(line: &[OsString]) -> Option<Self> {
+        match line.first()?.to_str()? {
+            "submit" => Self::one(line, |submit| Verb::Submit(Box::new(submit))),
+            "list" | "ls" => Self::one(line, Verb::List),
+            "show" => Self::one(line, Verb::Show),
+            "logs" => Self::one(line, Verb::Logs),
+            "wait" => Self::one(line, Verb::Wait),
+            "cancel" => Self::one(line, Verb::Cancel),
+            "start" => Self::one(line, Verb::Start),
+            "status" => Self::one(line, Verb::Status),
+            _ => None,
         }
-        Self::try_parse_from(line)
+    }
+
+    fn one<Options: Args>(line: &[OsString], verb: impl FnOnce(Options) -> Verb) -> Option<Self> {
+        let Alone { globals, options } = Alone::try_parse_from(line).ok()?;
+        Some(Self { globals, verb: verb(options) })
     }
 }
 

@@ -106,27 +106,53 @@ fn global_options_stand_before_or_after_the_verb() {
     }
 }
 
+fn words(line: &[&str]) -> Vec<OsString> {
+    ["taskdaemon"].iter().chain(line).map(OsString::from).collect()
+}
+
 #[test]
-fn submit_means_the_same_read_alone_and_among_the_others() {
-    let lines: [&[&str]; 5] = [
-        &["-q", "mail", "--json", "--socket", "/s", "--", "grep", "-c", "a b"],
-        &["--color=never", "--user", "--batch"],
-        &["--shell", "x", "--wait", "--deadline", "5m"],
-        &["--stdin", "--env", "A=1", "--priority", "-5", "--", "submit", "--help"],
-        &["--hold", "--after", "1,2", "--", "true"],
+fn a_verb_means_the_same_read_alone_and_among_the_others() {
+    let lines: [&[&str]; 15] = [
+        &["submit", "-q", "mail", "--json", "--socket", "/s", "--", "grep", "-c", "a b"],
+        &["submit", "--color=never", "--user", "--batch"],
+        &["submit", "--shell", "x", "--wait", "--deadline", "5m"],
+        &["submit", "--stdin", "--env", "A=1", "--priority", "-5", "--", "submit", "--help"],
+        &["submit", "--hold", "--after", "1,2", "--", "true"],
+        &["list"],
+        &["ls", "--json", "-n", "5"],
+        &["show", "7", "--user"],
+        &["logs", "-f", "7"],
+        &["wait", "--all", "--system"],
+        &["cancel", "7", "8"],
+        &["start", "--foreground", "--config", "/c"],
+        &["start"],
+        &["status", "--wait", "5"],
+        &["status"],
     ];
     for line in lines {
-        let words: Vec<OsString> = ["taskdaemon", "submit"].iter().chain(line).map(OsString::from).collect();
+        let words = words(line);
         let (alone, among) = (Arguments::read(&words).unwrap(), Arguments::try_parse_from(&words).unwrap());
-        assert!(SubmitAlone::try_parse_from(&words[1..]).is_ok(), "{line:?}");
+        assert!(Arguments::alone(&words[1..]).is_some(), "{line:?}");
         assert_eq!(format!("{alone:?}"), format!("{among:?}"));
     }
-    for (line, kind) in [(["--help", "--"], ErrorKind::DisplayHelp), (["--nonsense", "--"], ErrorKind::UnknownArgument)]
-    {
-        let words: Vec<OsString> = ["taskdaemon", "submit"].iter().chain(&line).map(OsString::from).collect();
-        let error = Arguments::read(&words).unwrap_err();
-        assert_eq!(error.kind(), kind);
-        assert!(error.to_string().contains("taskdaemon submit"), "{error}");
+}
+
+#[test]
+fn what_is_wrong_with_a_verb_is_told_as_among_the_others() {
+    let lines: [(&[&str], ErrorKind); 8] = [
+        (&["submit", "--help"], ErrorKind::DisplayHelp),
+        (&["start", "-h"], ErrorKind::DisplayHelp),
+        (&["submit", "--nonsense", "--"], ErrorKind::UnknownArgument),
+        (&["list", "--version"], ErrorKind::UnknownArgument),
+        (&["status", "7"], ErrorKind::UnknownArgument),
+        (&["start", "--user", "--system"], ErrorKind::ArgumentConflict),
+        (&["cancel"], ErrorKind::MissingRequiredArgument),
+        (&["wait", "x"], ErrorKind::ValueValidation),
+    ];
+    for (line, kind) in lines {
+        let words = words(line);
+        let (error, among) = (Arguments::read(&words).unwrap_err(), Arguments::try_parse_from(&words).unwrap_err());
+        assert_eq!((error.kind(), error.to_string()), (kind, among.to_string()), "{line:?}");
     }
 }
 
