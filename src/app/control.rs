@@ -21,7 +21,6 @@ use crate::daemon::signals::Signal;
 use crate::daemon::upgrade::Candidate;
 use crate::daemon::{Phase, Readiness};
 use crate::engine::Pulse;
-use crate::sys::memory;
 
 /// How long it may take at least to put everything away, however long stopping has taken before.
 const LEAST: Duration = Duration::from_secs(5);
@@ -81,9 +80,6 @@ impl Control {
         self.take(Event::Ready)?;
         info!(socket = %self.hold.entrance.path.display(), slots = self.settings.host.slots, "ready");
         ready.ready();
-        if let Err(error) = memory::forget_code() {
-            warn!(%error, "what only the start needed stays in memory");
-        }
         let mut body = self.embody(organs);
         loop {
             match self.run(&mut body) {

@@ -11,7 +11,7 @@ use crate::task::Timestamp;
 const MESSAGES_PER_BEAT: usize = 1024;
 
 /// Events after which the engine rests when it can: a few tasks leave nothing worth giving back.
-const BUSY_EVENTS: usize = 4096;
+pub(super) const BUSY_EVENTS: usize = 4096;
 
 /// Submissions after which a beat takes up no further message, so that a reply is never far.
 const SUBMISSIONS_PER_BEAT: usize = 10_000;

@@ -159,7 +159,8 @@ impl<S: Store, E: Executor> Engine<S, E> {
             free: None,
             retain_at: Some(now),
             room_at: None,
-            busy: 0,
+            // A start needs code and memory that work does not.
+            busy: beat::BUSY_EVENTS,
             watch: Watch::new(now),
             tally: Tally::default(),
             committed_at: now,

@@ -174,6 +174,31 @@ fn an_idle_daemon_and_its_runner_do_not_wake_up() {
     });
 }
 
+/// How much of its program a process has mapped but never wrote to, and how much of that lies in its memory, in KiB.
+fn program(pid: i32) -> (u64, u64) {
+    let (mut size, mut resident, mut counts) = (0, 0, false);
+    for line in fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap().lines() {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        match words[..] {
+            [_, rights, _, _, _, path] => counts = !rights.contains('w') && path.ends_with("/taskdaemon"),
+            ["Size:", kib, _] if counts => size += kib.parse::<u64>().unwrap(),
+            ["Rss:", kib, _] if counts => resident += kib.parse::<u64>().unwrap(),
+            _ => {}
+        }
+    }
+    (size, resident)
+}
+
+#[test]
+fn a_quiet_daemon_gives_back_what_only_its_start_needed() {
+    let daemon = Daemon::new();
+    eventually("little of the program stays in memory", || {
+        let (size, resident) = program(daemon.pid());
+        assert!(size > 0, "the program is mapped");
+        (resident < size / 2).then_some(())
+    });
+}
+
 #[test]
 fn an_idle_daemon_that_is_watched_wakes_up_for_the_watchdog_alone() {
     let (mut daemon, ear) = listened_to("");
