@@ -135,11 +135,12 @@ impl Roles {
             open_files: Some(hold.open_files),
         };
         let launched = launcher.launch(&listener)?;
-        match self {
-            Self::One { .. } | Self::Resumed { .. } => Ok((hold, Some(launched))),
+        if self.account().is_some() {
             // Until it executes it has root's rights and this process's memory, which must not be another user's by then.
-            Self::Two { .. } => launched.settle().map(|()| (hold, None)).map_err(Error::Launch),
+            launched.settle()?;
+            return Ok((hold, None));
         }
+        Ok((hold, Some(launched)))
     }
 
     /// The runner and its keeper, which starts anew what fails: the daemon gives up what that takes.

@@ -50,7 +50,7 @@ pub(super) struct Given {
 }
 
 impl Organs {
-    /// Starts them. A runner that was launched had until the store is open to be on its own.
+    /// Starts them. A runner that was launched has until the engine works to be on its own.
     pub(super) fn start(
         settings: &Settings,
         given: Given,
@@ -61,7 +61,6 @@ impl Organs {
     ) -> Result<Self, Error> {
         let path = settings.paths.state_directory.join("queue.db");
         let store = SqliteStore::open(&path, &sections::store(settings), now())?;
-        launched.map_or(Ok(()), Launched::settle)?;
         let (handle, messages) = Handle::new();
         let executor =
             link(settings, store.identity(), guard::dialer(settings, given.uid, hold.runner), handle.clone())?;
@@ -83,6 +82,7 @@ impl Organs {
             drop(engine::serve(engine, &messages));
             ended.notify(Notice::EngineEnded);
         };
+        launched.map_or(Ok(()), Launched::settle)?;
         hold.traces.stay();
         let thread = thread("engine", serve)?;
         let health = Registry::new();
