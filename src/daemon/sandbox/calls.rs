@@ -102,6 +102,15 @@ const OF_COMMANDS_HERE: &[c_long] = &[];
 /// architecture has calls of its own from there on.
 const OTHER_INTERFACE: u32 = 0x4000_0000;
 
+/// As many rules are tried one after the other.
+const WALKED: usize = 8;
+
+/// Steps of a filter; linux/bpf_common.h.
+const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+const JUMP: u32 = libc::BPF_JMP | libc::BPF_JA;
+const JUMP_FROM: u32 = libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K;
+const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
+
 /// Flags of clone(2) that make a namespace.
 const NAMESPACES: [c_int; 7] = [
     libc::CLONE_NEWNS,
@@ -131,23 +140,48 @@ pub(super) fn restrict_commands() -> Result<(), Error> {
 type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
 
 fn program(rules: Rules, errno: c_int) -> Result<BpfProgram, Error> {
+    Ok(refuse_other_interface().into_iter().chain(searched(rules, errno)?).collect())
+}
+
+/// Refuses x32 as a kernel without it does. To refuse each call in both interfaces would make the filter twice as long.
+fn refuse_other_interface() -> [sock_filter; 3] {
+    [
+        number(),
+        step(JUMP_FROM, 1, OTHER_INTERFACE),
+        step(RETURN, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs()),
+    ]
+}
+
+/// A filter that takes few steps for any call: the kernel goes through it for every call that there is when it takes it,
+/// and from one end to the other that would be a tenth of a start.
+fn searched(mut below: Rules, errno: c_int) -> Result<BpfProgram, Error> {
+    let Some(&middle) = below.keys().nth(below.len() / 2).filter(|_| below.len() > WALKED) else {
+        return walked(below, errno);
+    };
+    let above = searched(below.split_off(&middle), errno)?;
+    let below = searched(below, errno)?;
+    let number_is_above = step(JUMP_FROM, 1, u32::try_from(middle).unwrap_or_default());
+    // A conditional jump goes no further than 255 steps.
+    let pass_below = step(JUMP, 0, u32::try_from(below.len()).unwrap_or_default());
+    Ok([number(), number_is_above, pass_below].into_iter().chain(below).chain(above).collect())
+}
+
+fn walked(rules: Rules, errno: c_int) -> Result<BpfProgram, Error> {
     let architecture = TargetArch::try_from(std::env::consts::ARCH).map_err(Error::Backend)?;
     let errno = SeccompAction::Errno(errno.unsigned_abs());
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, errno, architecture);
-    let filter = filter.and_then(BpfProgram::try_from).map_err(Error::Backend)?;
-    Ok(refuse_other_interface().into_iter().chain(filter).collect())
+    filter.and_then(BpfProgram::try_from).map_err(Error::Backend)
 }
 
-/// Refuses x32 as a kernel without it does. To refuse each call in both interfaces would make the filter twice as long,
-/// which the kernel walks through for every call that there is when it takes the filter.
-fn refuse_other_interface() -> [sock_filter; 3] {
-    let step = |code: u32, skips, k| sock_filter { code: u16::try_from(code).unwrap_or_default(), jt: 0, jf: skips, k };
-    let number = u32::try_from(std::mem::offset_of!(libc::seccomp_data, nr)).unwrap_or_default();
-    [
-        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, number),
-        step(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, 1, OTHER_INTERFACE),
-        step(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs()),
-    ]
+/// Loads the number of the call.
+fn number() -> sock_filter {
+    let at = u32::try_from(std::mem::offset_of!(libc::seccomp_data, nr)).unwrap_or_default();
+    step(LOAD, 0, at)
+}
+
+/// One step of a filter; where it is a condition that does not hold, it `skips` so many.
+fn step(code: u32, skips: u8, k: u32) -> sock_filter {
+    sock_filter { code: u16::try_from(code).unwrap_or_default(), jt: 0, jf: skips, k }
 }
 
 /// These, whatever they are called with.
@@ -193,4 +227,53 @@ fn rule(conditions: &[(u8, Is, c_int)]) -> Result<SeccompRule, Error> {
     };
     let conditions = conditions.iter().map(condition).collect::<Result<_, _>>();
     conditions.and_then(SeccompRule::new).map_err(Error::Backend)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Steps that the library's filters have besides.
+    const MASK: u32 = libc::BPF_ALU | libc::BPF_AND | libc::BPF_K;
+    const JUMP_AT: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    const JUMP_PAST: u32 = libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K;
+
+    /// What a filter says to a call with these arguments, and after how many steps, as the kernel goes through it.
+    fn verdict(filter: &[sock_filter], call: u32, arguments: [u32; 2]) -> (u32, usize) {
+        // The architecture that a filter of the library asks for first.
+        let words = [call, walked(Rules::new(), 1).unwrap()[1].k, 0, 0, arguments[0], 0, arguments[1], 0];
+        let (mut at, mut held, mut steps) = (0, 0, 0);
+        loop {
+            let step = &filter[at];
+            let jump = |holds| usize::from(if holds { step.jt } else { step.jf });
+            (at, steps) = (at + 1, steps + 1);
+            match u32::from(step.code) {
+                LOAD => held = words.get(step.k as usize / 4).copied().unwrap_or(0),
+                MASK => held &= step.k,
+                JUMP => at += step.k as usize,
+                JUMP_AT => at += jump(held == step.k),
+                JUMP_PAST => at += jump(held > step.k),
+                JUMP_FROM => at += jump(held >= step.k),
+                RETURN => return (step.k, steps),
+                other => panic!("step {at}: {other:#x}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_filter_that_is_searched_says_what_one_that_is_walked_through_says() {
+        let (searched, walked) = (searched(refused().unwrap(), 1).unwrap(), walked(refused().unwrap(), 1).unwrap());
+        let number = |call: c_long| u32::try_from(call).unwrap();
+        for call in 0..1000 {
+            for arguments in [[0, 0], [2, 2], [16, 3], [0x0002_0000, 0], [10, 0x5412]] {
+                let (said, steps) = verdict(&searched, call, arguments);
+                assert_eq!(said, verdict(&walked, call, arguments).0, "{call} {arguments:?}");
+                assert!(steps < 60, "{call}: {steps} steps");
+            }
+        }
+        let refuses = libc::SECCOMP_RET_ERRNO | 1;
+        assert_eq!(verdict(&searched, number(libc::SYS_bpf), [0, 0]).0, refuses);
+        assert_eq!(verdict(&searched, number(libc::SYS_socket), [2, 2]).0, refuses, "datagrams of the internet");
+        assert_eq!(verdict(&searched, number(libc::SYS_openat), [0, 0]).0, libc::SECCOMP_RET_ALLOW);
+    }
 }
