@@ -171,7 +171,7 @@ pub enum Error {
     /// Not everything ended in time.
     #[error("stopped before everything had ended; what still ran is taken up at the next start")]
     Unfinished,
-    /// What a daemon before this one has left does not end.
+    /// What a daemon that is gone has started does not end.
     #[error("end the runner of a daemon that is gone, with its tasks")]
     LeftBehind(#[source] io::Error),
     /// The runner.

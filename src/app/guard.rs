@@ -14,8 +14,9 @@ use super::runner::{KEEPER, RUNNER, RunnerOptions};
 use super::{Error, Hold};
 use crate::config::{Environment, Gains, Mode, RootTasks, RunnerStart, Settings};
 use crate::daemon::directory::{self, Access};
+use crate::daemon::keeper::Keepers;
 use crate::daemon::privileges::{self, Account, Acting, Extent};
-use crate::daemon::{LockError, keeper, publish_pid_file, socket};
+use crate::daemon::{LockError, publish_pid_file, socket, while_vacant};
 use crate::executor::{Dialer, Launched, Launcher, listen_for_runner};
 use crate::sys::user;
 
@@ -201,14 +202,28 @@ pub(super) fn end_runner(settings: &Settings) {
     }
 }
 
-/// Ends the runner, with its tasks, that a daemon without an end in good order left with its keeper: their stop signal,
-/// their grace, and the next daemon finds them interrupted. Which process kept it; `None` where there is none, or a
-/// service manager's.
+/// Waits for the end of the runner, and of its keeper, that a daemon which is gone has started. Where that had no end in
+/// good order, it ends them, with its tasks: their stop signal, their grace, and the next daemon finds them interrupted.
+/// Whether it had to. What a service manager started, or another daemon by now, is left alone.
 ///
 /// # Errors
-/// [`Error::LeftBehind`] where they have not ended after `patience`.
-pub fn end_runner_left_behind(runtime_directory: &Path, patience: Duration) -> Result<Option<i32>, Error> {
-    keeper::end(&runner_socket(runtime_directory), KEEPER, patience).map_err(Error::LeftBehind)
+/// [`Error::LeftBehind`] where they have not ended after `patience`, [`Error::Lock`] where nobody can tell whether there
+/// is another daemon.
+pub fn end_runner_left_behind(runtime_directory: &Path, patience: Duration) -> Result<bool, Error> {
+    let socket = runner_socket(runtime_directory);
+    let keepers = Keepers::find(&socket, KEEPER).map_err(Error::LeftBehind)?;
+    if keepers.is_empty() {
+        return Ok(false);
+    }
+    let removed = match while_vacant(runtime_directory, || std::fs::remove_file(&socket))? {
+        None => return Ok(false),
+        Some(Ok(())) => true,
+        // The daemon has told them to end.
+        Some(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => false,
+        Some(Err(error)) => return Err(Error::LeftBehind(error)),
+    };
+    keepers.await_end(patience).map_err(Error::LeftBehind)?;
+    Ok(removed)
 }
 
 /// Where the runner listens.

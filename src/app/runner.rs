@@ -201,13 +201,14 @@ fn descend(options: &RunnerOptions) -> Result<(), Error> {
 /// removes it when it ends in good order.
 fn keep(options: &RunnerOptions, listener: &OwnedFd, address: &UnixAddr) -> Result<(), Error> {
     let blocked = signal::block_all().map_err(Error::Signals)?;
+    // Before the daemon goes on: whoever ends the daemon finds it by its name.
+    process::set_name(KEEPER).map_err(prepare("name it"))?;
     if matches!(detach::fork(&blocked).map_err(prepare("leave the daemon"))?, Side::Parent { .. }) {
         // The daemon waits for this, and for nothing else.
         detach::end(0);
     }
     detach::new_session().map_err(prepare("leave the daemon's session"))?;
     fd::close_all_on_exec().map_err(Error::Descriptors)?;
-    process::set_name(KEEPER).map_err(prepare("name it"))?;
     let program = std::env::current_exe().map_err(prepare("find the program"))?;
     let options = RunnerOptions { keep: false, ..options.clone() };
     let start = || {

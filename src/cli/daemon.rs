@@ -96,17 +96,19 @@ pub(super) fn stop(session: &mut Session<'_>, options: &Stop) -> anyhow::Result<
     let (directory, shutdown) = match place.settings() {
         Ok(settings) => (settings.paths.runtime_directory, settings.host.shutdown_timeout),
         // Which is no reason to leave one running that can be found.
-        Err(error) => match place.certain_runtime_directory().filter(|path| daemon::inspect(path).record().is_some()) {
-            Some(path) => {
-                session.output.note(failure::message(&error));
-                (path, SHUTDOWN_TIMEOUT)
+        Err(error) => {
+            let Some(path) = place.certain_runtime_directory() else { return Err(error.into()) };
+            if daemon::inspect(&path).record().is_none() {
+                app::end_runner_left_behind(&path, SHUTDOWN_TIMEOUT)?;
+                return Err(error.into());
             }
-            None => return Err(error.into()),
-        },
+            session.output.note(failure::message(&error));
+            (path, SHUTDOWN_TIMEOUT)
+        }
     };
     let (mut stopped, mut said) = ended(&directory, shutdown, options)?;
-    // A daemon that died, or was killed just now, could not tell it to leave.
-    if app::end_runner_left_behind(&directory, shutdown)?.is_some() {
+    // A daemon that died, or was killed just now, could not tell it to leave; one that could did not wait for it.
+    if app::end_runner_left_behind(&directory, shutdown).inspect_err(|_| session.output.note(&said))? {
         stopped["runner"] = "ended".into();
         said.push_str("; the runner that it left has ended with its tasks");
     }

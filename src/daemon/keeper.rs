@@ -6,7 +6,7 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -53,25 +53,51 @@ pub fn keep(blocked: &Blocked, wanted: &Path, mut start: impl FnMut() -> io::Res
     Ok(())
 }
 
-/// Ends the keeper called `name`, with what it keeps listening at the socket `wanted` for a daemon that is gone, and
-/// waits for it. Which process it was; `None` where none keeps it.
-///
-/// # Errors
-/// TimedOut where it has not ended after `patience`; it goes on ending. See unix(7) and unlink(2).
-pub fn end(wanted: &Path, name: &CStr, patience: Duration) -> io::Result<Option<i32>> {
-    let holders = Holder::all_of_listener(wanted)?;
-    let Some(keeper) = holders.iter().find(|holder| holder.name == name.to_string_lossy()) else { return Ok(None) };
-    let held = pidfd::open(keeper.pid)?;
-    // Compared once it is held, and so no stranger's number.
-    if Holder::of(keeper.pid) != *keeper {
-        return Ok(None);
+/// Keepers that were found at work.
+#[derive(Debug)]
+pub struct Keepers(Vec<(Holder, OwnedFd)>);
+
+impl Keepers {
+    /// Those called `name` of what listens at the socket `wanted`, be it removed or not.
+    ///
+    /// # Errors
+    /// See unix(7) and pidfd_open(2).
+    pub fn find(wanted: &Path, name: &CStr) -> io::Result<Self> {
+        let mut found = Vec::new();
+        for keeper in
+            Holder::all_of_listener(wanted)?.into_iter().filter(|holder| *holder.name == *name.to_string_lossy())
+        {
+            match pidfd::open(keeper.pid) {
+                // Compared once it is held, and so no stranger's number.
+                Ok(held) if Holder::of(keeper.pid) == keeper => found.push((keeper, held)),
+                Ok(_) => {}
+                Err(error) if error.raw_os_error() == Some(ESRCH) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Self(found))
     }
-    match std::fs::remove_file(wanted) {
-        // It was told to end already.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        removed => removed?,
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
-    if readable(held, Instant::now() + patience)? { Ok(Some(keeper.pid)) } else { Err(io::ErrorKind::TimedOut.into()) }
+
+    /// Waits for their end, and the end of what they keep.
+    ///
+    /// # Errors
+    /// TimedOut where they have not ended after `patience`; they go on ending.
+    pub fn await_end(&self, patience: Duration) -> io::Result<()> {
+        let deadline = Instant::now() + patience;
+        for (keeper, held) in &self.0 {
+            if !readable(held, deadline)? {
+                let said = format!("{keeper} does not end; when it hangs, only SIGKILL helps");
+                return Err(io::Error::new(io::ErrorKind::TimedOut, said));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Waits for the end of it; whether this process was told to end meanwhile.

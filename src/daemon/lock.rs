@@ -221,6 +221,18 @@ impl Drop for Lock {
     }
 }
 
+/// Does something while no daemon is in `directory`, and none can start there; `None` where one is.
+///
+/// # Errors
+/// What can be wrong with the files.
+pub fn while_vacant<Done>(directory: &Path, act: impl FnOnce() -> Done) -> Result<Option<Done>, LockError> {
+    match hold(&directory.join(LOCK_FILE)) {
+        Ok(_held) => Ok(Some(act())),
+        Err(LockError::AlreadyRunning { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Removes what a daemon that died has left in `directory`.
 ///
 /// # Errors

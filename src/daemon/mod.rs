@@ -73,7 +73,7 @@ pub mod upgrade;
 mod wait;
 
 pub use inspect::{Left, Status, inspect};
-pub use lock::{LOCK_FILE, Lock, LockError, PID_FILE};
+pub use lock::{LOCK_FILE, Lock, LockError, PID_FILE, while_vacant};
 pub use pidfile::{PidFileError, publish as publish_pid_file};
 pub use readiness::Readiness;
 pub use record::{Phase, Record, RecordError};

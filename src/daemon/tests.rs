@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use super::{
     LOCK_FILE, Left, Lock, LockError, PID_FILE, Phase, Record, RecordError, Status, StopError, Stopped, inspect, stop,
+    while_vacant,
 };
 use crate::sys::procfs;
 
@@ -238,6 +239,17 @@ fn d3_a_directory_can_be_locked_without_a_pid_file() {
     assert_eq!(pid_file(&directory), None);
     drop(lock);
     assert_eq!(inspect(directory.path()).exit_code(), 3);
+}
+
+#[test]
+fn d3_what_is_done_while_there_is_no_daemon_keeps_one_out_meanwhile() {
+    let directory = tempfile::tempdir().unwrap();
+    let lock = acquire(&directory).unwrap();
+    assert!(matches!(while_vacant(directory.path(), || panic!("there is one")), Ok(None)));
+    lock.release().unwrap();
+    let is_locked = || File::open(directory.path().join(LOCK_FILE)).unwrap().try_lock().is_err();
+    assert!(matches!(while_vacant(directory.path(), is_locked), Ok(Some(true))));
+    acquire(&directory).unwrap().release().unwrap();
 }
 
 #[test]

@@ -8,7 +8,12 @@ use std::time::Duration;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
-use super::support::{Daemon, eventually, within};
+use super::support::{Daemon, eventually, kill, parent, within};
+
+/// Whether the process has ended; that nobody has collected it yet is not its fault.
+fn has_ended(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/status")).map_or(true, |status| status.contains("State:\tZ"))
+}
 
 #[test]
 fn d3_a_second_daemon_is_refused_and_told_who_has_the_lock() {
@@ -55,14 +60,50 @@ fn d5_stop_ends_the_daemon_and_its_runner_and_what_ran_runs_again() {
     let id = daemon.submit(&["--grace", "1s", "--", "sleep", "1000"]);
     daemon.wait_state(&id, "running");
     let runner = daemon.runner_pid();
+    let keeper = parent(runner);
     daemon.ok(&["stop"]);
     assert!(daemon.reap().success());
-    eventually("the runner leaves", || (!fs::exists(format!("/proc/{runner}")).unwrap()).then_some(()));
+    assert!(has_ended(runner) && has_ended(keeper), "they are gone by then");
     daemon.start();
     daemon.wait_state(&id, "running");
     let task = daemon.task(&id);
     assert_eq!(task["history"][0]["outcome"]["how"], "interrupted", "{task}");
     daemon.ok(&["cancel", &id]);
+}
+
+#[test]
+fn d5_stop_tells_of_a_runner_that_does_not_end() {
+    let mut daemon = Daemon::with("host:\n  stop_grace: 0s\n  shutdown_timeout: 5s\n");
+    let keeper = parent(daemon.runner_pid());
+    kill(keeper, 19);
+    let stop = daemon.run(&["stop"]);
+    assert!(daemon.reap().success());
+    let said = String::from_utf8_lossy(&stop.stderr).into_owned();
+    assert_eq!(stop.status.code(), Some(1), "{said}");
+    assert!(said.contains("terminated: process"), "{said}");
+    assert!(said.contains(&format!("process {keeper} (taskdaemon-keep) does not end")), "{said}");
+    kill(keeper, 18);
+    assert_eq!(daemon.ok(&["stop"]), "not running: there was nothing to stop");
+    assert!(has_ended(keeper));
+}
+
+#[test]
+fn d5_stop_waits_for_a_runner_that_still_ends_whatever_the_configuration_says() {
+    let mut daemon = Daemon::new();
+    let keeper = parent(daemon.runner_pid());
+    kill(keeper, 19);
+    daemon.signal(15);
+    assert!(daemon.reap().success());
+    fs::write(daemon.path("config.yml"), "host:\n  slots: many\n").unwrap();
+    let mut stop = daemon.command(&["stop"]).stderr(Stdio::null()).spawn().unwrap();
+    let descriptors = format!("/proc/{}/fd", stop.id());
+    eventually("it holds the keeper", || {
+        let targets = fs::read_dir(&descriptors).ok()?.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
+        targets.into_iter().any(|target| target.to_string_lossy().contains("pidfd")).then_some(())
+    });
+    kill(keeper, 18);
+    assert_eq!(stop.wait().unwrap().code(), Some(78));
+    assert!(has_ended(keeper));
 }
 
 #[test]

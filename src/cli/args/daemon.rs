@@ -47,7 +47,7 @@ Examples:
 Nothing new starts, running tasks may go on until the configured grace is over, then they are ended and \
 count as interrupted. Queued tasks stay. If the daemon itself is still there after --grace it is killed; \
 it says which of these happened. That none runs is a success. What a daemon that died has left running is \
-ended too; `taskdaemon start` takes it over.";
+ended too; `taskdaemon start` takes it over. All of it is gone when this returns.";
 
 pub(super) const RESTART_EXAMPLES: &str = "\
 Examples:
