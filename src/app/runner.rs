@@ -209,7 +209,9 @@ fn keep(options: &RunnerOptions, listener: &OwnedFd, address: &UnixAddr) -> Resu
     }
     detach::new_session().map_err(prepare("leave the daemon's session"))?;
     fd::close_all_on_exec().map_err(Error::Descriptors)?;
-    let program = std::env::current_exe().map_err(prepare("find the program"))?;
+    // As the daemon called it: the file behind the name may be replaced, or a link lead to the next version, any time.
+    let program =
+        std::env::args_os().next().ok_or(io::ErrorKind::NotFound.into()).map_err(prepare("find the program"))?;
     let options = RunnerOptions { keep: false, ..options.clone() };
     let start = || {
         let input = Stdio::from(listener.try_clone()?);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -227,6 +227,27 @@ fn d10_a_program_that_fails_after_the_exchange_is_a_crash_and_costs_no_task_anyt
     fs::write(&go_on, "").unwrap();
     daemon.wait_state(&id, "failed");
     assert_eq!(daemon.task(&id)["history"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn d10_a_runner_that_dies_where_a_link_leads_to_the_next_version_by_now_comes_back_as_that() {
+    let mut daemon = Daemon::unstarted("");
+    let versions = ["old", "new"].map(|version| daemon.path(version).join("taskdaemon"));
+    for version in &versions {
+        fs::create_dir(version.parent().unwrap()).unwrap();
+        install(Path::new(REAL), version);
+    }
+    let [old, new] = versions;
+    let (program, turned) = (daemon.path("taskdaemon"), daemon.path("turned"));
+    symlink(&old, &program).unwrap();
+    start(&mut daemon, &program);
+    let runner = daemon.runner_pid();
+    symlink(&new, &turned).unwrap();
+    fs::rename(&turned, &program).unwrap();
+    fs::remove_file(&old).unwrap();
+    kill(runner, 9);
+    let next = eventually("another runner", || Some(daemon.runner_pid()).filter(|next| *next != runner));
+    assert_eq!(fs::read_link(format!("/proc/{next}/exe")).unwrap(), fs::canonicalize(new).unwrap());
 }
 
 #[test]
