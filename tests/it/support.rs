@@ -8,12 +8,17 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 /// The longest that anything in a test may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A client that takes longer hangs, though it may wait for all that the long form of a test submits.
+const HANGS: Duration = Duration::from_secs(600);
 
 /// Whether the long form of a test was asked for.
 pub(crate) fn full() -> bool {
@@ -42,7 +47,7 @@ pub(crate) fn within<T>(deadline: Duration, what: &str, mut condition: impl FnMu
             return value;
         }
         assert!(start.elapsed() < deadline, "not within {deadline:?}: {what}");
-        std::thread::sleep(Duration::from_millis(5));
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -271,9 +276,22 @@ impl Daemon {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
-    /// Runs the client.
+    /// Runs the client, and kills it where it hangs.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).stdin(Stdio::null()).output().expect("the client runs")
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let client = command.spawn().expect("the client runs");
+        let pid = i32::try_from(client.id()).expect("a pid");
+        let (ended, end) = channel::<()>();
+        let watch = thread::spawn(move || {
+            if end.recv_timeout(HANGS) == Err(RecvTimeoutError::Timeout) {
+                kill(pid, 9);
+            }
+        });
+        let output = client.wait_with_output().expect("the client can be waited for");
+        drop(ended);
+        watch.join().expect("the watch ends");
+        output
     }
 
     /// Runs the client, which must succeed; returns what it printed, without the last line's end.
