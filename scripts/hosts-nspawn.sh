@@ -182,7 +182,7 @@ has_booted() {
 # Ends what is left of a host, and its control groups. Usage: forget_nspawn UP
 forget_nspawn() {
     local root deadline=$((SECONDS + patience)) pid keeper
-    pid=$(<"$1/pid")
+    pid=$(cat "$1/pid" 2>/dev/null || true)
     keeper=$(cat "$1/keeper" 2>/dev/null || true)
     if grep -qszxF -e "$1" "/proc/${keeper:-none}/cmdline"; then
         kill -KILL "$keeper" 2>/dev/null || true
