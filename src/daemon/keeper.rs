@@ -63,10 +63,8 @@ impl Keepers {
     /// # Errors
     /// See unix(7) and pidfd_open(2).
     pub fn find(wanted: &Path, name: &CStr) -> io::Result<Self> {
-        let mut found = Vec::new();
-        for keeper in
-            Holder::all_of_listener(wanted)?.into_iter().filter(|holder| *holder.name == *name.to_string_lossy())
-        {
+        let (name, mut found) = (name.to_string_lossy(), Vec::new());
+        for keeper in Holder::all_of_listener(wanted)?.into_iter().filter(|holder| holder.name == name) {
             match pidfd::open(keeper.pid) {
                 // Compared once it is held, and so no stranger's number.
                 Ok(held) if Holder::of(keeper.pid) == keeper => found.push((keeper, held)),

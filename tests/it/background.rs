@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, Stdio};
 
-use super::support::{Daemon, eventually, kill};
+use super::support::{Daemon, eventually, has_ended, kill};
 
 /// A field of /proc/PID/status.
 fn status_field(pid: i32, name: &str) -> String {
@@ -20,10 +20,9 @@ fn stat_field(pid: i32, number: usize) -> i32 {
     text.rsplit_once(") ").unwrap().1.split(' ').nth(number - 3).unwrap().parse().unwrap()
 }
 
-/// Waits for the end of a daemon; who collects it takes its time on some hosts.
+/// Waits for the end of a daemon.
 fn gone(pid: i32) {
-    let state = || fs::read_to_string(format!("/proc/{pid}/stat")).ok()?.rsplit_once(") ")?.1.chars().next();
-    eventually("the daemon is gone", || state().is_none_or(|state| state == 'Z').then_some(()));
+    eventually("the daemon is gone", || has_ended(pid).then_some(()));
 }
 
 #[test]

@@ -8,12 +8,7 @@ use std::time::Duration;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
-use super::support::{Daemon, eventually, kill, parent, within};
-
-/// Whether the process has ended; that nobody has collected it yet is not its fault.
-fn has_ended(pid: i32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/status")).map_or(true, |status| status.contains("State:\tZ"))
-}
+use super::support::{Daemon, eventually, has_ended, kill, parent, within};
 
 #[test]
 fn d3_a_second_daemon_is_refused_and_told_who_has_the_lock() {

@@ -377,6 +377,12 @@ impl Drop for Daemon {
     }
 }
 
+/// Whether a process has ended; who collects it takes its time on some hosts.
+pub(crate) fn has_ended(pid: i32) -> bool {
+    let state = || fs::read_to_string(format!("/proc/{pid}/stat")).ok()?.rsplit_once(") ")?.1.chars().next();
+    state().is_none_or(|state| state == 'Z')
+}
+
 /// The process that started this one.
 pub(crate) fn parent(pid: i32) -> i32 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
