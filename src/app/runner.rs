@@ -9,7 +9,7 @@ use nix::sys::socket::{UnixAddr, getsockname};
 use nix::unistd::{User, geteuid};
 
 use super::Error;
-use crate::daemon::keeper;
+use crate::daemon::keeper::{self, Wanted};
 use crate::daemon::privileges::{self, Account, Extent};
 use crate::daemon::sandbox::{Commands, Report};
 use crate::daemon::service::{Inherited, Manager};
@@ -203,6 +203,12 @@ fn keep(options: &RunnerOptions, listener: &OwnedFd, address: &UnixAddr) -> Resu
     let blocked = signal::block_all().map_err(Error::Signals)?;
     // Before the daemon goes on: whoever ends the daemon finds it by its name.
     process::set_name(KEEPER).map_err(prepare("name it"))?;
+    let path = address.path().ok_or_else(|| Error::NoListener(io::ErrorKind::AddrNotAvailable.into()))?;
+    // While the daemon is there it is this one's: the next daemon's will have the same name.
+    let wanted = match Wanted::at(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        wanted => wanted.map_err(Error::Keep)?,
+    };
     if matches!(detach::fork(&blocked).map_err(prepare("leave the daemon"))?, Side::Parent { .. }) {
         // The daemon waits for this, and for nothing else.
         detach::end(0);
@@ -220,8 +226,7 @@ fn keep(options: &RunnerOptions, listener: &OwnedFd, address: &UnixAddr) -> Resu
         let _ = memory::forget_code();
         child
     };
-    let path = address.path().ok_or_else(|| Error::NoListener(std::io::ErrorKind::AddrNotAvailable.into()))?;
-    keeper::keep(&blocked, path, start).map_err(Error::Keep)
+    keeper::keep(&blocked, &wanted, start).map_err(Error::Keep)
 }
 
 #[cfg(test)]

@@ -5,8 +5,10 @@
 //! to the removal of a file.
 
 use std::ffi::CStr;
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -27,25 +29,52 @@ const LAST_PAUSE: Duration = Duration::from_secs(5);
 /// What ran at least this long did not fail at its start: the pauses begin anew.
 const STEADY: Duration = Duration::from_millis(200);
 
+/// The file whose removal says that what is kept is not wanted any more.
+#[derive(Debug)]
+pub struct Wanted<'path> {
+    path: &'path Path,
+    identity: (u64, u64),
+}
+
+impl<'path> Wanted<'path> {
+    /// What is at `path` now, and not what takes that name after it. It is a file that somebody holds open, so that no
+    /// other one gets its number.
+    ///
+    /// # Errors
+    /// See stat(2).
+    pub fn at(path: &'path Path) -> io::Result<Self> {
+        Ok(Self { path, identity: identity(path)? })
+    }
+
+    fn is_there(&self) -> bool {
+        identity(self.path).is_ok_and(|found| found == self.identity)
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let found = fs::symlink_metadata(path)?;
+    Ok((found.dev(), found.ino()))
+}
+
 /// Keeps what `start` starts running for as long as the file `wanted` is there, or until this process gets SIGTERM or
 /// SIGINT, which are passed on. What still runs once the file is removed gets SIGTERM.
 ///
 /// # Errors
 /// See inotify(7), signalfd(2), pidfd_open(2) and wait(2); a start that fails is no error, it is tried again.
-pub fn keep(blocked: &Blocked, wanted: &Path, mut start: impl FnMut() -> io::Result<Child>) -> io::Result<()> {
+pub fn keep(blocked: &Blocked, wanted: &Wanted<'_>, mut start: impl FnMut() -> io::Result<Child>) -> io::Result<()> {
     let signals = Signals::new(blocked, &[SIGTERM, SIGINT])?;
     let removals = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
     // A socket that somebody holds open tells nothing of its own removal; its directory does.
-    let directory = wanted.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let directory = wanted.path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     removals.add_watch(directory, AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MOVED_FROM)?;
     let mut pause = FIRST_PAUSE;
-    while wanted.exists() {
+    while wanted.is_there() {
         let began = Instant::now();
         let told = match start() {
             Ok(mut child) => wait(&mut child, &signals, &removals, wanted)?,
             Err(_) => false,
         };
-        if told || !wanted.exists() || readable(&signals, Instant::now() + pause)? {
+        if told || !wanted.is_there() || readable(&signals, Instant::now() + pause)? {
             return Ok(());
         }
         pause = if began.elapsed() >= STEADY { FIRST_PAUSE } else { (pause * 2).min(LAST_PAUSE) };
@@ -99,7 +128,7 @@ impl Keepers {
 }
 
 /// Waits for the end of it; whether this process was told to end meanwhile.
-fn wait(child: &mut Child, signals: &Signals, removals: &Inotify, wanted: &Path) -> io::Result<bool> {
+fn wait(child: &mut Child, signals: &Signals, removals: &Inotify, wanted: &Wanted<'_>) -> io::Result<bool> {
     // Not collected before the end of this, so that the number is its own.
     let process = pidfd::open(i32::try_from(child.id()).map_err(io::Error::other)?)?;
     let send = |signal| match pidfd::send_signal(&process, signal) {
@@ -118,7 +147,7 @@ fn wait(child: &mut Child, signals: &Signals, removals: &Inotify, wanted: &Path)
             told = true;
             send(signal)?;
         }
-        if has_changed(removals)? && !wanted.exists() {
+        if has_changed(removals)? && !wanted.is_there() {
             send(SIGTERM)?;
         }
     }
@@ -139,7 +168,7 @@ fn has_changed(removals: &Inotify) -> io::Result<bool> {
 mod tests {
     use std::cell::Cell;
     use std::process::Command;
-    use std::{fs, thread};
+    use std::thread;
 
     use super::*;
     use crate::sys::signal::block_all;
@@ -156,7 +185,7 @@ mod tests {
                 starts.set(starts.get() + 1);
                 Command::new("sh").args(["-c", script, &starts.get().to_string()]).arg(&wanted).spawn()
             };
-            keep(&block_all().unwrap(), &wanted, start).unwrap();
+            keep(&block_all().unwrap(), &Wanted::at(&wanted).unwrap(), start).unwrap();
             starts.get()
         };
         thread::spawn(run).join().unwrap()
@@ -172,5 +201,7 @@ mod tests {
     #[test]
     fn what_is_not_wanted_any_more_is_told_to_end() {
         assert_eq!(started("rm \"$1\"; exec sleep 3600"), 1);
+        // Whatever is in its place by then.
+        assert_eq!(started("mv \"$1\" \"$1.before\"; : >\"$1\"; exec sleep 3600"), 1);
     }
 }

@@ -102,6 +102,21 @@ fn d5_stop_waits_for_a_runner_that_still_ends_whatever_the_configuration_says() 
 }
 
 #[test]
+fn d6_a_runner_of_a_daemon_that_has_ended_does_not_take_the_next_ones_for_its_own() {
+    let mut daemon = Daemon::new();
+    let runner = daemon.runner_pid();
+    let keeper = parent(runner);
+    kill(keeper, 19);
+    daemon.signal(15);
+    assert!(daemon.reap().success());
+    daemon.start();
+    kill(keeper, 18);
+    eventually("both are gone", || (has_ended(keeper) && has_ended(runner)).then_some(()));
+    assert_ne!(daemon.runner_pid(), runner);
+    assert_eq!(daemon.run(&["submit", "--wait", "--", "true"]).status.code(), Some(0));
+}
+
+#[test]
 fn d5_stop_ends_what_a_daemon_that_died_has_left_running_too() {
     let mut daemon = Daemon::new();
     let id = daemon.submit(&["--grace", "1s", "--", "sleep", "1000"]);
