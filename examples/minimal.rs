@@ -9,7 +9,7 @@
 //! ```
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use taskdaemon::daemon::directory::{self, Access};
 use taskdaemon::daemon::health::{Finding, Registry};
@@ -42,7 +42,8 @@ fn main() -> Done {
     }
     let keep = process.manager.descriptor().into_iter().collect();
     let (directory, patience) = (PathBuf::from("/"), Duration::from_secs(10));
-    let background = Background { umask: 0o077, directory, output: Output::Null, keep, patience };
+    let background =
+        Background { umask: 0o077, directory, output: Output::Null, keep, patience, since: Instant::now() };
     match background.detach(&process.blocked)? {
         Detached::Started { .. } => Ok(()),
         Detached::Daemon(ready) => {

@@ -116,17 +116,18 @@ fn begin(options: Options, manager: &Manager, unreachable: Option<ManagerError>)
     }
     // Before the fork: the variables name the process that was started.
     let passed = entrance::inherit()?;
+    // What takes over from a daemon in the background is there already.
+    let background = options.background.as_ref().filter(|_| left.is_none());
+    // While a signal ends this as it does any client.
+    background.map_or(Ok(()), |background| start::await_turn(background, &settings, &passed))?;
     // Before the first thread, so that all inherit it.
     let blocked = signal::block_all().map_err(Error::Signals)?;
-    let ready = match &options.background {
-        // What takes over from a daemon in the background is there already.
-        Some(background) if left.is_none() => {
-            match start::detach(background, &settings, &log, &blocked, (manager, &passed))? {
-                Detached::Started { pid } => return Ok(Outcome::Started { pid }),
-                Detached::Daemon(ready) => ready,
-            }
-        }
-        Some(_) | None => Readiness::unheard(),
+    let ready = match background {
+        Some(background) => match start::detach(background, &log, &blocked, (manager, &passed))? {
+            Detached::Started { pid } => return Ok(Outcome::Started { pid }),
+            Detached::Daemon(ready) => ready,
+        },
+        None => Readiness::unheard(),
     };
     let (flags, manager) = (options.flags, manager.clone());
     let begun = Begun { program, left, roles, environment, flags, settings, manager, passed };

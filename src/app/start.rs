@@ -1,7 +1,7 @@
 //! Into the background, with whoever started the daemon told the truth.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::error;
 
@@ -12,7 +12,7 @@ use crate::config::Settings;
 use crate::daemon::process::{self, Detached, Output};
 use crate::daemon::service::Manager;
 use crate::daemon::socket::ListenError;
-use crate::daemon::{LockError, Readiness, Record, Status, inspect, port, socket};
+use crate::daemon::{LockError, Readiness, Record, Status, inspect_settled, port, socket};
 use crate::sys::signal::Blocked;
 
 /// What new files of the daemon are not permitted, whatever it is started with: all but their owner everything.
@@ -23,16 +23,19 @@ const UMASK: u32 = 0o077;
 pub struct Background {
     /// How long it may take until it is ready.
     pub patience: Duration,
+    /// From when on that counts.
+    pub since: Instant,
     /// With which exit status and in which words a failure is told to whoever started it.
     pub describe: fn(&Error) -> (u8, String),
 }
 
-/// Refuses, while the terminal is still there, what can be known to fail: another daemon, a socket or a port that is
-/// taken, unless it was passed on. They are looked at again once the lock is held, for they may change meanwhile. What
-/// else is wrong is told in its turn, as in the foreground.
-fn refuse_second(settings: &Settings, passed: &Passed) -> Result<(), Error> {
+/// Waits for a daemon that is on its way out. Refuses, while the terminal is still there, what can be known to fail:
+/// another daemon, a socket or a port that is taken, unless it was passed on. They are looked at again once the lock is
+/// held, for they may change meanwhile. What else is wrong is told in its turn, as in the foreground.
+pub(super) fn await_turn(background: &Background, settings: &Settings, passed: &Passed) -> Result<(), Error> {
+    let deadline = background.since + background.patience;
     for directory in [&settings.paths.runtime_directory, &settings.paths.state_directory] {
-        match inspect(directory) {
+        match inspect_settled(directory, deadline) {
             Status::Starting(record) | Status::Running(record) | Status::Stopping(record) => {
                 let Record { pid, since_us, version, .. } = record;
                 return Err(LockError::AlreadyRunning { pid, since_us, version }.into());
@@ -57,18 +60,17 @@ fn refuse_second(settings: &Settings, passed: &Passed) -> Result<(), Error> {
 /// Goes into the background; see [`process::Background::detach`].
 pub(super) fn detach(
     background: &Background,
-    settings: &Settings,
     log: &Log,
     blocked: &Blocked,
     (manager, passed): (&Manager, &Passed),
 ) -> Result<Detached, Error> {
-    refuse_second(settings, passed)?;
     let how = process::Background {
         umask: UMASK,
         directory: PathBuf::from("/"),
         output: if log.is_standard_error() { Output::Kept } else { Output::Null },
         keep: passed.descriptors().chain(manager.descriptor()).collect(),
         patience: background.patience,
+        since: background.since,
     };
     let detached = how.detach(blocked)?;
     if let Detached::Daemon(ready) = &detached {

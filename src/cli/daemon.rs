@@ -39,6 +39,7 @@ pub(super) fn start(session: &mut Session<'_>, options: &Start) -> anyhow::Resul
 
 /// The process of the daemon that was started; `None` where this was it.
 pub(super) fn started(session: &mut Session<'_>, options: &Start) -> anyhow::Result<Option<i32>> {
+    let since = Instant::now();
     let place = session.place();
     let flags = place.absolute_flags().map_err(Failure::Directory)?;
     let describe = |error: &app::Error| failure::told(error);
@@ -46,7 +47,7 @@ pub(super) fn started(session: &mut Session<'_>, options: &Start) -> anyhow::Res
         mode: place.own_mode(),
         arguments: place.start_arguments(&flags, options.foreground),
         flags,
-        background: (!options.foreground).then_some(app::Background { patience: options.timeout, describe }),
+        background: (!options.foreground).then_some(app::Background { patience: options.timeout, since, describe }),
     };
     if let Some(expected) = &options.trial {
         let proof = app::trial(&start, expected)?;

@@ -8,6 +8,7 @@ use super::lock::{LOCK_FILE, LockError, PID_FILE};
 use super::lockfile;
 use super::pidfile;
 use super::record::{Phase, Record, RecordError};
+use super::wait::readable;
 use crate::sys::holder::Holder;
 
 /// How long a record that does not fit its lock is looked at again: it may be being written.
@@ -86,6 +87,19 @@ impl Status {
 #[must_use]
 pub fn inspect(directory: &Path) -> Status {
     look(directory).unwrap_or_else(Status::Unknown)
+}
+
+/// The same, once a daemon that is on its way out is gone, or at `deadline`.
+#[must_use]
+pub fn inspect_settled(directory: &Path, deadline: Instant) -> Status {
+    loop {
+        let status = inspect(directory);
+        let Status::Stopping(record) = &status else { return status };
+        let gone = record.hold().and_then(|held| held.map_or(Ok(true), |process| readable(&process, deadline)));
+        if !gone.unwrap_or(false) {
+            return status;
+        }
+    }
 }
 
 fn look(directory: &Path) -> Result<Status, LockError> {

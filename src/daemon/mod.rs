@@ -72,7 +72,7 @@ pub mod unit;
 pub mod upgrade;
 mod wait;
 
-pub use inspect::{Left, Status, inspect};
+pub use inspect::{Left, Status, inspect, inspect_settled};
 pub use lock::{LOCK_FILE, Lock, LockError, PID_FILE, while_vacant};
 pub use pidfile::{PidFileError, publish as publish_pid_file};
 pub use readiness::Readiness;

@@ -37,6 +37,8 @@ pub struct Background<'fd> {
     pub keep: Vec<BorrowedFd<'fd>>,
     /// How long the daemon may take until it is ready.
     pub patience: Duration,
+    /// From when on that counts.
+    pub since: Instant,
 }
 
 /// What standard output and standard error of a daemon become.
@@ -167,7 +169,8 @@ impl Background<'_> {
         match detach::fork(blocked).map_err(system("fork"))? {
             Side::Parent { child } => {
                 drop(ready);
-                Starter { waiting, signals, between: child, pid: child, log: VecDeque::new() }.wait(self.patience)
+                Starter { waiting, signals, between: child, pid: child, log: VecDeque::new() }
+                    .wait(self.since, self.patience)
             }
             Side::Child => {
                 drop((waiting, signals));
@@ -224,8 +227,8 @@ struct Starter {
 }
 
 impl Starter {
-    fn wait(mut self, patience: Duration) -> Result<Detached, StartError> {
-        match self.failure(patience) {
+    fn wait(mut self, since: Instant, patience: Duration) -> Result<Detached, StartError> {
+        match self.failure(since, patience) {
             Ok(None) => Ok(Detached::Started { pid: self.pid }),
             Ok(Some(reason)) => Err(StartError::StartFailed { reason, log: self.log.into() }),
             Err(source) => Err(StartError::System { verb: "wait for the daemon", source }),
@@ -233,8 +236,8 @@ impl Starter {
     }
 
     /// What kept the daemon from becoming ready; `None` once it is.
-    fn failure(&mut self, patience: Duration) -> io::Result<Option<Reason>> {
-        let deadline = Instant::now() + patience;
+    fn failure(&mut self, since: Instant, patience: Duration) -> io::Result<Option<Reason>> {
+        let deadline = since + patience;
         loop {
             match self.waiting.hear()? {
                 Some(Heard::Forked(pid)) => self.pid = pid,

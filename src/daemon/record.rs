@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::OwnedFd;
+
+use nix::libc::ESRCH;
 
 use super::lifecycle::State;
-use crate::sys::procfs;
+use crate::sys::{pidfd, procfs};
 
 /// What the first word must be; a later form gets a later number.
 const FORM: &str = "daemon-lock-1";
@@ -111,6 +114,21 @@ impl Record {
         let found = procfs::process(self.pid);
         let same = found.is_ok_and(|found| found.start_ticks == self.start_ticks && !found.zombie);
         same && procfs::boot_id().is_ok_and(|boot| boot == self.boot_id)
+    }
+
+    /// Holds exactly this process; `None` where it has ended.
+    ///
+    /// The number may have passed to a stranger before the descriptor was opened, but not after: so the start is
+    /// compared once the descriptor is there.
+    ///
+    /// # Errors
+    /// See pidfd_open(2).
+    pub fn hold(&self) -> io::Result<Option<OwnedFd>> {
+        match pidfd::open(self.pid) {
+            Ok(process) => Ok(self.is_alive().then_some(process)),
+            Err(error) if error.raw_os_error() == Some(ESRCH) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads what [`Record`]'s `Display` wrote.

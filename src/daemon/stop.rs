@@ -103,9 +103,8 @@ pub fn stop(directory: &Path, grace: Duration) -> Result<Stopped, StopError> {
 
 fn end(record: &Record, grace: Duration) -> Result<Stopped, StopError> {
     let pid = record.pid;
-    let Some(process) = hold(record)? else {
-        return Ok(Stopped::Terminated { pid });
-    };
+    let held = record.hold().map_err(|source| StopError::System { verb: "hold", pid, source })?;
+    let Some(process) = held else { return Ok(Stopped::Terminated { pid }) };
     if signal(pid, &process, SIGTERM)? || ends_within(pid, &process, grace)? {
         return Ok(Stopped::Terminated { pid });
     }
@@ -113,19 +112,6 @@ fn end(record: &Record, grace: Duration) -> Result<Stopped, StopError> {
         return Ok(Stopped::Killed { pid });
     }
     Err(StopError::ShutdownTimeout { pid })
-}
-
-/// Holds exactly the process on record; `None` where it has ended.
-///
-/// The number may have passed to a stranger before the descriptor was opened, but not after: so
-/// the start is compared once the descriptor is there.
-fn hold(record: &Record) -> Result<Option<OwnedFd>, StopError> {
-    match pidfd::open(record.pid) {
-        Ok(process) if record.is_alive() => Ok(Some(process)),
-        Ok(_) => Ok(None),
-        Err(error) if error.raw_os_error() == Some(ESRCH) => Ok(None),
-        Err(source) => Err(StopError::System { verb: "hold", pid: record.pid, source }),
-    }
 }
 
 /// Sends a signal; true where the process has ended already.

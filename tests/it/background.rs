@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 
 use super::support::{Daemon, eventually, has_ended, kill};
@@ -367,6 +368,42 @@ fn d4_status_tells_that_a_daemon_is_stopping_while_it_still_answers() {
     eventually("it is stopping", || (state() == "stopping").then_some(()));
     kill(pid, 15);
     gone(pid);
+}
+
+#[test]
+fn d2_a_start_waits_for_a_daemon_that_is_on_its_way_out_and_leaves_it_its_time() {
+    let daemon = Daemon::unstarted("host:\n  stop_grace: 1m\n  shutdown_timeout: 2m\n  slots: 2\n");
+    let first = daemon.start_in_background();
+    let go = daemon.path("go");
+    let script = format!("trap '' TERM; until test -e {}; do sleep 0.01; done", go.display());
+    let id = daemon.submit(&["--grace", "1m", "--", "sh", "-c", &script]);
+    daemon.wait_state(&id, "running");
+    kill(first, 15);
+    eventually("it is stopping", || daemon.ok(&["status", "--json"]).contains("\"stopping\"").then_some(()));
+    // Not for ever.
+    let output = daemon.run(&["start", "--timeout", "1"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(words.contains(&format!("already running as process {first}")), "{words}");
+    // Not longer than whoever started it wants to.
+    let waiting = || {
+        let start = daemon.command(&["start"]).spawn().unwrap();
+        let pid = i32::try_from(start.id()).unwrap();
+        let open =
+            || fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten().flat_map(|fd| fs::read_link(fd.path()));
+        eventually("it watches the other one", || open().any(|file| *file == *"anon_inode:[pidfd]").then_some(()));
+        (start, pid)
+    };
+    let (mut start, pid) = waiting();
+    kill(pid, 15);
+    assert_eq!(start.wait().unwrap().signal(), Some(15), "a signal ends it as it does any client");
+    let (mut start, _) = waiting();
+    assert!(!has_ended(first), "nobody ends it");
+    fs::write(&go, "").unwrap();
+    assert!(start.wait().unwrap().success());
+    assert!(has_ended(first));
+    assert_ne!(daemon.get("/v1/status")["pid"], first);
+    daemon.ok(&["stop"]);
 }
 
 #[test]

@@ -16,7 +16,8 @@ Examples:
 
 In the background the daemon has no terminal and logs as the configuration says, see log.target in
 taskdaemon.yml(5). That it is ready means that it answers and has its queue in order; otherwise the last lines
-of its log and the reason are printed, and the exit status tells, as they do in the foreground.
+of its log and the reason are printed, and the exit status tells, as they do in the foreground. A daemon that
+is on its way out is waited for.
 In the foreground the daemon logs to standard error and stays until SIGTERM or SIGINT.";
 
 pub(super) const STATUS_EXAMPLES: &str = "\
