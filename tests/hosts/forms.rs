@@ -35,7 +35,7 @@ fn one_unit_that_forks_serves_as_well(host: &mut Host) {
             host.run("mkdir --parents /run/systemd/system/taskdaemon.service.d");
             host.write(
                 "/run/systemd/system/taskdaemon.service.d/story.conf",
-                "[Service]\nWatchdogSec=2s\nTimeoutAbortSec=1s\n",
+                "[Service]\nWatchdogSec=6s\nTimeoutAbortSec=1s\n",
             );
             // The running one was told 30 s; the next one is told this.
             host.run("systemctl daemon-reload");

@@ -1,6 +1,6 @@
 //! Promise S6: the init script of a package, as an administrator of a host with sysvinit meets it.
 
-use crate::host::{Host, told};
+use crate::host::{Host, finish, told};
 use crate::stories::stories;
 
 stories! {
@@ -104,8 +104,30 @@ fn a_start_that_fails_says_why_at_once(host: &mut Host) {
     service(host, "status", 3);
     host.run("cd /var/lib/taskdaemon && mv kept queue.db");
     // Two starts in the same instant: one daemon, and both are right.
-    host.run("service taskdaemon start & service taskdaemon start & wait %1 && wait %2");
-    assert_eq!(host.run("pgrep -c -u taskdaemon -f 'taskdaemon --system start'"), "1");
+    let twice = "service taskdaemon start & service taskdaemon start";
+    let one = |started: &str| {
+        host.run(started);
+        assert_eq!(host.run("pgrep -c -u taskdaemon -f 'taskdaemon --system start'"), "1");
+    };
+    for _ in 0..3 {
+        one(&format!("{twice} & wait %1 && wait %2"));
+        service(host, "stop", 0);
+    }
+    // One that is slower than the other, which was not there when it looked.
+    host.write("/etc/default/taskdaemon", ": >/var/tmp/slow; until taskdaemon status >/dev/null; do sleep 0.1; done\n");
+    let slow = host.spawn("service taskdaemon start");
+    host.wait_until("test -e /var/tmp/slow");
+    host.run("rm /etc/default/taskdaemon");
+    service(host, "start", 0);
+    let pid = host.run("cat /run/taskdaemon.pid");
+    finish(slow);
+    assert_eq!(host.run("cat /run/taskdaemon.pid"), pid, "nobody ends the daemon of another start");
+    // Two beside one that is on its way out.
+    let id = host.run("taskdaemon submit --shell 'until [ -e /var/tmp/go ]; do sleep 0.1; done'");
+    host.wait_until(&format!("taskdaemon show {id} --json | grep -q '\"state\":\"running\"'"));
+    host.run("kill $(cat /run/taskdaemon.pid)");
+    host.wait_until("taskdaemon status --json | grep -q '\"state\":\"stopping\"'");
+    one(&format!("{twice} & touch /var/tmp/go; wait %1 && wait %2"));
 }
 
 fn pid_files_that_lie_cost_nobody_anything(host: &mut Host) {

@@ -129,7 +129,7 @@ except ChildProcessError:
 
 fn what_hangs_is_started_again_and_tasks_live(host: &mut Host) {
     host.install();
-    drop_in(host, "taskdaemon.service", "[Service]\nWatchdogSec=2s\nTimeoutAbortSec=1s\n");
+    drop_in(host, "taskdaemon.service", "[Service]\nWatchdogSec=6s\nTimeoutAbortSec=1s\n");
     host.run("systemctl restart taskdaemon");
     host.write("/root/freeze", FREEZE);
     let id = until_told(host);
