@@ -134,13 +134,8 @@ impl RunnerLink {
         let rouse = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         let shared = Arc::new(Shared { state: Mutex::default(), rouse });
         let sink = Arc::new(sink);
-        let listener = Listener {
-            shared: Arc::clone(&shared),
-            instance: instance.to_owned(),
-            connect,
-            outputs: outputs.clone(),
-            sink: Arc::clone(&sink),
-        };
+        let listener =
+            Listener { shared: Arc::clone(&shared), instance: instance.to_owned(), connect, sink: Arc::clone(&sink) };
         let listener = thread::Builder::new().name("runner-link".into()).spawn(move || listener.run())?;
         let (removals, removed) = mpsc::channel();
         let remover = outputs.clone();
@@ -202,7 +197,8 @@ impl RunnerLink {
 
 fn remove(outputs: &Outputs, orders: &mpsc::Receiver<Vec<(TaskId, u32)>>) {
     for (task, attempts) in orders.iter().flatten() {
-        (1..=attempts).for_each(|attempt| outputs.forget(AttemptKey { task, attempt }));
+        // And the one after them, which may have stood by and never begun.
+        (1..=attempts.saturating_add(1)).for_each(|attempt| outputs.forget(AttemptKey { task, attempt }));
     }
 }
 

@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::link::{Connect, Shared};
 use super::replace::Replacement;
-use super::{Holds, Outputs, Report, Sink, translate};
+use super::{Holds, Report, Sink, translate};
 use crate::daemon::log::in_full;
 use crate::wire::runner::packet::{self, MAX_PACKET_BYTES, Packet, Received};
 use crate::wire::runner::{FromRunner, ToRunner, VERSION};
@@ -30,7 +30,6 @@ pub(super) struct Listener {
     pub(super) shared: Arc<Shared>,
     pub(super) instance: String,
     pub(super) connect: Box<dyn Connect>,
-    pub(super) outputs: Outputs,
     pub(super) sink: Arc<Sink>,
 }
 
@@ -171,10 +170,9 @@ impl Listener {
             FromRunner::Ended(ended) => translate::ended(ended, None),
             FromRunner::Succeeded { by, next, left: _ } => translate::ended(by, Some(next)),
             FromRunner::Recalled { keys } => {
-                let keys: Vec<_> = keys.into_iter().map(translate::attempt).collect();
-                // Empty, and made for nothing; whoever is asked whether they began finds none.
-                keys.iter().for_each(|key| self.outputs.forget(*key));
-                Report::Recalled { keys }
+                // Their files stay for their turn, untouched: where a file system is slow to make some, to make all of
+                // them anew would let the slots run empty, for which they would be recalled again.
+                Report::Recalled { keys: keys.into_iter().map(translate::attempt).collect() }
             }
             FromRunner::Swept { keys, survivors } => {
                 for pid in survivors {

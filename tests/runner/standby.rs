@@ -104,7 +104,7 @@ fn after_a_failure_all_is_given_back() {
     let_go(&host, "go");
     assert_eq!(end(&daemon), (first, None));
     assert_eq!(recalled(&daemon), keys);
-    assert!(!keys.iter().any(|key| has_output(&host, *key)), "nothing is left of what never started");
+    assert!(!keys.iter().any(|key| daemon.link.may_have_begun(*key)));
 }
 
 #[test]
@@ -129,10 +129,16 @@ fn what_was_recalled_does_not_start() {
     let keys = [2, 3].map(|task| stand_by(&mut daemon, task, sh("exit 0")));
     daemon.link.recall();
     assert_eq!(recalled(&daemon), keys);
+    assert!(keys.iter().all(|key| !daemon.link.may_have_begun(*key)));
     daemon.link.recall();
     let_go(&host, "go");
     assert_eq!(end(&daemon), (first, None));
     assert_ended(&daemon.run(2, "exit 4"), ExitStatus::Exited(4), Cause::Itself);
+    assert!(daemon.link.may_have_begun(keys[0]));
+    // The file of one that never gets its turn goes with its task.
+    assert!(has_output(&host, keys[1]));
+    daemon.link.remove_output(&[(keys[1].task, 0)]);
+    eventually("it is gone", || !has_output(&host, keys[1]));
 }
 
 #[test]
