@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,6 +19,7 @@ use crate::config::{Mode, Settings};
 use crate::daemon::log::in_full;
 use crate::daemon::upgrade::{Candidate, UpgradeError};
 use crate::executor::Replacer;
+use crate::sys::fs::identity;
 use crate::wire::api::{RunnerUpgradeDocument, UpgradeDocument, UpgradeState};
 
 /// How long a trial may take: it loads the configuration, no more.
@@ -53,7 +53,7 @@ impl Program {
 }
 
 fn is_same(one: &Path, other: &Path) -> bool {
-    let name = |path: &Path| path.metadata().map(|found| (found.dev(), found.ino())).ok();
+    let name = |path: &Path| path.metadata().map(|found| identity(&found)).ok();
     name(one).is_some_and(|one| Some(one) == name(other))
 }
 

@@ -5,10 +5,9 @@
 //! to the removal of a file.
 
 use std::ffi::CStr;
-use std::fs;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -19,6 +18,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::wait::readable;
+use crate::sys::fs;
 use crate::sys::holder::Holder;
 use crate::sys::pidfd;
 use crate::sys::signal::{Blocked, Signals};
@@ -33,27 +33,21 @@ const STEADY: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct Wanted<'path> {
     path: &'path Path,
-    identity: (u64, u64),
+    file: File,
 }
 
 impl<'path> Wanted<'path> {
-    /// What is at `path` now, and not what takes that name after it. It is a file that somebody holds open, so that no
-    /// other one gets its number.
+    /// What is at `path` now, and not what takes that name after it.
     ///
     /// # Errors
-    /// See stat(2).
+    /// As open(2) with O_PATH.
     pub fn at(path: &'path Path) -> io::Result<Self> {
-        Ok(Self { path, identity: identity(path)? })
+        Ok(Self { path, file: fs::hold(path)? })
     }
 
     fn is_there(&self) -> bool {
-        identity(self.path).is_ok_and(|found| found == self.identity)
+        fs::is_at(&self.file, self.path).unwrap_or(false)
     }
-}
-
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    let found = fs::symlink_metadata(path)?;
-    Ok((found.dev(), found.ino()))
 }
 
 /// Keeps what `start` starts running for as long as the file `wanted` is there, or until this process gets SIGTERM or
@@ -168,7 +162,7 @@ fn has_changed(removals: &Inotify) -> io::Result<bool> {
 mod tests {
     use std::cell::Cell;
     use std::process::Command;
-    use std::thread;
+    use std::{fs, thread};
 
     use super::*;
     use crate::sys::signal::block_all;

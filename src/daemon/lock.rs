@@ -13,7 +13,7 @@ use nix::fcntl::Flock;
 use super::lockfile;
 use super::pidfile::{self, PidFileError};
 use super::record::{Phase, Record, RecordError};
-use crate::sys::fs::try_lock;
+use crate::sys::fs::{is_at, try_lock};
 use crate::sys::holder::Holder;
 
 /// The name of the lock file in its directory. It stays there for good: were it removed, two
@@ -152,7 +152,7 @@ impl Lock {
         let io = |verb| move |source| LockError::FileSystem { verb, path: directory.join(LOCK_FILE), source };
         let file = try_lock(file.into()).map_err(io("lock"))?.ok_or(io::ErrorKind::WouldBlock.into());
         let file = file.map_err(io("lock"))?;
-        if !lockfile::is_at(&file, &path).map_err(io("look at"))? {
+        if !is_at(&file, &path).map_err(io("look at"))? {
             return Err(io("find")(io::ErrorKind::NotFound.into()));
         }
         let found = lockfile::read(&file).map_err(io("read"))?;
@@ -246,7 +246,7 @@ fn clear(file: &File, directory: &Path) -> Result<(), LockError> {
     let path = directory.join(LOCK_FILE);
     let io = |verb| move |source| LockError::FileSystem { verb, path: directory.join(LOCK_FILE), source };
     // Where somebody removed our file, the directory may be another daemon's by now.
-    if lockfile::is_at(file, &path).map_err(io("look at"))? {
+    if is_at(file, &path).map_err(io("look at"))? {
         pidfile::remove(&directory.join(PID_FILE))?;
     }
     file.set_len(0).map_err(io("empty"))
@@ -260,7 +260,7 @@ fn hold(path: &Path) -> Result<Flock<File>, LockError> {
         let file = lockfile::open(path)?;
         let looking = file.try_clone().map_err(io("open"))?;
         match try_lock(file).map_err(io("lock"))? {
-            Some(lock) if lockfile::is_at(&lock, path).map_err(io("look at"))? => return Ok(lock),
+            Some(lock) if is_at(&lock, path).map_err(io("look at"))? => return Ok(lock),
             // Somebody removed the file meanwhile, and another daemon may have locked a new one.
             Some(_) => continue,
             None => {}

@@ -1,6 +1,6 @@
 //! The lock file as it lies on disk: opened without falling for what is planted there, and read.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
@@ -79,16 +79,6 @@ pub(super) fn read(file: &File) -> io::Result<Result<Record, RecordError>> {
         }
     }
     Ok(Record::parse(bytes.get(..length).unwrap_or_default()))
-}
-
-/// Whether the file is still the one at `path`.
-pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    let held = file.metadata()?;
-    match fs::symlink_metadata(path) {
-        Ok(found) => Ok((found.dev(), found.ino()) == (held.dev(), held.ino())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
 }
 
 /// Whether some process holds the lock. A shared lock is taken for a moment to find out, so that

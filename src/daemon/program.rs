@@ -1,9 +1,10 @@
 //! The file that a process runs, and what stands in its place by now.
 
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
+
+use crate::sys::fs::identity;
 
 /// The program of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,10 +57,6 @@ impl Program {
             Ok(_) | Err(_) => OnDisk::Current,
         }
     }
-}
-
-fn identity(found: &Metadata) -> (u64, u64) {
-    (found.dev(), found.ino())
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! Private files, locks and free space.
+//! Private files, their identity, locks and free space.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -43,6 +43,33 @@ pub fn create_private(path: &Path) -> io::Result<File> {
 pub fn open_regular(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
+}
+
+/// Holds what is at `path`, whatever it is, without opening it; of a symbolic link the link itself.
+///
+/// # Errors
+/// As open(2) with O_PATH.
+pub fn hold(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_NOFOLLOW).open(path)
+}
+
+/// What tells a file from every other one, for as long as somebody holds it: no other one gets its number meanwhile.
+#[must_use]
+pub fn identity(found: &Metadata) -> (u64, u64) {
+    (found.dev(), found.ino())
+}
+
+/// Whether `file` is still the one at `path`.
+///
+/// # Errors
+/// As stat(2); that nothing is there is none.
+pub fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let held = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok(identity(&found) == identity(&held)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Locks `file` for as long as the lock lives; `None` where another process holds it. See flock(2).

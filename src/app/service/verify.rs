@@ -1,7 +1,6 @@
 //! Whether the service runs: by its own word, by which program says it, and by the word of who watches it.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,6 +10,7 @@ use super::{Manager, Service, ServiceError};
 use crate::client::Client;
 use crate::config::{self, Environment, Flags};
 use crate::daemon::inspect;
+use crate::sys::fs::identity;
 
 /// How long it may take until it answers, once it was started.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -33,7 +33,7 @@ pub(super) fn verify(service: &Service) -> Result<u32, ServiceError> {
     };
     let same = || {
         let (its, ours) = (fs::metadata(format!("/proc/{pid}/exe"))?, fs::metadata(&service.program)?);
-        std::io::Result::Ok((its.dev(), its.ino()) == (ours.dev(), ours.ino()))
+        std::io::Result::Ok(identity(&its) == identity(&ours))
     };
     match same() {
         Ok(true) => {}
