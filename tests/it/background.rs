@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 
-use super::support::{Daemon, eventually, has_ended, kill};
+use super::support::{Daemon, await_watching, eventually, has_ended, kill};
 
 /// A field of /proc/PID/status.
 fn status_field(pid: i32, name: &str) -> String {
@@ -389,9 +389,7 @@ fn d2_a_start_waits_for_a_daemon_that_is_on_its_way_out_and_leaves_it_its_time()
     let waiting = || {
         let start = daemon.command(&["start"]).spawn().unwrap();
         let pid = i32::try_from(start.id()).unwrap();
-        let open =
-            || fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten().flat_map(|fd| fs::read_link(fd.path()));
-        eventually("it watches the other one", || open().any(|file| *file == *"anon_inode:[pidfd]").then_some(()));
+        await_watching(pid);
         (start, pid)
     };
     let (mut start, pid) = waiting();

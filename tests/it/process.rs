@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
-use super::support::{Daemon, eventually, has_ended, kill, parent, within};
+use super::support::{Daemon, await_watching, eventually, has_ended, kill, parent, within};
 
 #[test]
 fn d3_a_second_daemon_is_refused_and_told_who_has_the_lock() {
@@ -91,11 +91,7 @@ fn d5_stop_waits_for_a_runner_that_still_ends_whatever_the_configuration_says() 
     assert!(daemon.reap().success());
     fs::write(daemon.path("config.yml"), "host:\n  slots: many\n").unwrap();
     let mut stop = daemon.command(&["stop"]).stderr(Stdio::null()).spawn().unwrap();
-    let descriptors = format!("/proc/{}/fd", stop.id());
-    eventually("it holds the keeper", || {
-        let targets = fs::read_dir(&descriptors).ok()?.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
-        targets.into_iter().any(|target| target.to_string_lossy().contains("pidfd")).then_some(())
-    });
+    await_watching(i32::try_from(stop.id()).unwrap());
     kill(keeper, 18);
     assert_eq!(stop.wait().unwrap().code(), Some(78));
     assert!(has_ended(keeper));

@@ -383,6 +383,14 @@ pub(crate) fn has_ended(pid: i32) -> bool {
     state().is_none_or(|state| state == 'Z')
 }
 
+/// Waits until a process holds another one by descriptor, to wait for its end.
+pub(crate) fn await_watching(pid: i32) {
+    eventually("it watches another process", || {
+        let mut open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten().flat_map(|fd| fs::read_link(fd.path()));
+        open.any(|file| *file == *"anon_inode:[pidfd]").then_some(())
+    });
+}
+
 /// The process that started this one.
 pub(crate) fn parent(pid: i32) -> i32 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
